@@ -1,0 +1,42 @@
+// Package render builds a target's overlay at a revision into a release: the
+// objects to apply, every image in them pinned by digest.
+package render
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+)
+
+// Release is the rendered, pinned objects of a target at a revision. Whoever
+// holds one must not change its objects.
+type Release struct {
+	Target environments.Target
+	Commit gitsync.Commit
+	// Objects are sorted: namespaces and definitions first, then by kind, namespace
+	// and name, so that the same content always has the same order.
+	Objects []*unstructured.Unstructured
+	// Images are all images found in the objects, each pinned, sorted by object and field.
+	Images []Image
+	// Digest identifies the content: the same objects have the same digest
+	// whatever the commit. "sha256:…"
+	Digest string
+}
+
+// Image is one image field of one object.
+type Image struct {
+	// Reference is what the object says: "ghcr.io/acme/web:1.9@sha256:…".
+	Reference string
+	// Repository and Digest are the parsed, normal form: "ghcr.io/acme/web" and
+	// "sha256:…". docker.io is written "index.docker.io/library/…".
+	Repository string
+	Digest     string
+	// Object and Field tell where it stands: "Deployment shop-dev/web" and
+	// "spec.template.spec.containers[0].image".
+	Object string
+	Field  string
+}
+
+// Pinned is the image by digest alone, without a tag: what is verified and what runs.
+func (i Image) Pinned() string { return i.Repository + "@" + i.Digest }
