@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// Source is the config repo.
+type Source interface {
+	// Fetch returns the head of the watched branch.
+	Fetch(ctx context.Context) (gitsync.Revision, error)
+}
+
+// Evidence is the registry, seen as a store of signatures.
+type Evidence interface {
+	// Collect returns what is found for each pinned image, by render.Image.Pinned.
+	Collect(ctx context.Context, images []render.Image, trust policies.Trust) (map[string]policies.Evidence, error)
+}
+
+// Tags is the registry, seen as a store of tags.
+type Tags interface {
+	Resolve(ctx context.Context, repository string, track environments.Track) (promote.Found, error)
+}
+
+// Cluster is where an environment's objects live. What watching finds reaches
+// the agent as drift.Notice.
+type Cluster interface {
+	// Plan tells what Apply would do, by dry run and without writing.
+	Plan(ctx context.Context, v policies.Verified) (drift.Plan, error)
+	// Apply makes the live objects those of the release and keeps them so until
+	// the next Apply for the target or Forget.
+	Apply(ctx context.Context, v policies.Verified, mode environments.DriftMode) (drift.Applied, error)
+}
+
+// Forge is GitHub.
+type Forge interface {
+	// Report shows the state of an environment at a commit, in place.
+	Report(ctx context.Context, r promote.Report) error
+	// Propose makes the pull request be as proposed and returns it as it is now.
+	Propose(ctx context.Context, p promote.Proposal) (promote.PullRequest, error)
+	// Merge merges exactly the given head.
+	Merge(ctx context.Context, pr promote.PullRequest) error
+	// Commit writes files on top of parent to the branch, if that still is its head.
+	Commit(ctx context.Context, branch string, parent gitsync.Commit, message string, files map[string][]byte) (gitsync.Commit, error)
+}

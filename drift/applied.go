@@ -1,0 +1,13 @@
+package drift
+
+import "time"
+
+// Applied is what an apply really did.
+type Applied struct {
+	// Steps are those of the plan that were carried out, in order.
+	Steps []Step
+	// Pending are objects that left the release and whose deletion is not yet
+	// confirmed; they stay in the inventory.
+	Pending []ObjectID
+	Took    time.Duration
+}

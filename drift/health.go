@@ -1,0 +1,27 @@
+package drift
+
+// Health is the health of a target's objects, taken together.
+type Health struct {
+	// Status is the worst of Objects: failed, else progressing, else current.
+	Status HealthStatus
+	// Objects in the order of the release.
+	Objects []ObjectHealth
+}
+
+// ObjectHealth is the health of one object.
+type ObjectHealth struct {
+	Object ObjectID
+	Status HealthStatus
+	// Message says what is missing or failed: "1 of 2 pods ready", "pod
+	// web-7c9d-x2x: ImagePullBackOff: …".
+	Message string
+}
+
+// HealthStatus is a state of health.
+type HealthStatus string
+
+const (
+	Current     HealthStatus = "current" // as declared, and serving
+	Progressing HealthStatus = "progressing"
+	Failed      HealthStatus = "failed"
+)

@@ -1,0 +1,32 @@
+package drift
+
+import (
+	"time"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// Notice is what watching the live objects of a target found. Exactly one of
+// Health and Drift is set.
+type Notice struct {
+	Target  environments.Target
+	Release string // the digest of the release that is being kept
+	Health  *Health
+	Drift   *Drift
+}
+
+// Drift is one object that differed from the release, and what was done.
+type Drift struct {
+	Object  ObjectID
+	Deleted bool
+	Changes []Change
+	// Manager is the field manager that made the change ("kubectl-edit"), and
+	// ChangedAt its time by the API server; both zero where they are not known.
+	Manager   string
+	ChangedAt time.Time
+	SeenAt    time.Time
+	// CorrectedAt is zero where the drift was only reported or Err says why
+	// putting it back failed.
+	CorrectedAt time.Time
+	Err         error
+}

@@ -1,0 +1,46 @@
+package drift
+
+// Plan is what applying a release would do, object by object, in the order in
+// which it would be done.
+type Plan struct {
+	Steps []Step
+}
+
+// Step is what happens to one object, and why.
+type Step struct {
+	Object ObjectID
+	Action Action
+	// Reason is for people: "not there yet", "3 fields differ", "left the release".
+	Reason string
+	// Changes lists the fields that differ, where that is known.
+	Changes []Change
+}
+
+// Action is a verb for one object.
+type Action string
+
+const (
+	Create    Action = "create"
+	Configure Action = "configure"
+	Unchanged Action = "unchanged"
+	Delete    Action = "delete"
+	Keep      Action = "keep" // would be pruned, but is protected
+)
+
+// Change is one field that differs.
+type Change struct {
+	Path string // "spec.replicas", "spec.template.spec.containers[name=web].image"
+	// From is the live value and To the release's; both empty for Secrets.
+	From, To string
+}
+
+// Count returns how many steps have the action.
+func (p Plan) Count(a Action) int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Action == a {
+			n++
+		}
+	}
+	return n
+}

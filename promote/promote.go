@@ -1,0 +1,56 @@
+// Package promote decides how digests move: from a tag to the first
+// environment, and from each environment to the next by pull request. GitHub
+// is in github, the registry in registry.
+package promote
+
+import (
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+)
+
+// Move is one image that goes to another digest in one target.
+type Move struct {
+	Target     environments.Target
+	Repository string // in normal form: "ghcr.io/acme/web"
+	From       string // the digest now, empty where the overlay still uses a tag
+	To         string
+	// Tag is the tag that was resolved, for the first environment only.
+	Tag string
+	// Evidence is what was found for To.
+	Evidence policies.Evidence
+}
+
+// Proposal is the content of a promotion pull request. The same facts give the
+// same proposal.
+type Proposal struct {
+	Environment string // where the digests go
+	Source      string // the environment that they passed
+	Base        gitsync.Commit
+	BaseBranch  string
+	// Branch belongs to the agent alone: "pawl/promote/staging/web".
+	Branch string
+	Title  string
+	Body   string
+	// Files are the whole new contents by path.
+	Files map[string][]byte
+	Moves []Move
+}
+
+// PullRequest is a promotion pull request as GitHub has it.
+type PullRequest struct {
+	Number int
+	URL    string
+	Head   gitsync.Commit
+	State  PullRequestState
+	// Blocked says why GitHub would not merge it now; empty when it would.
+	Blocked string
+}
+
+type PullRequestState string
+
+const (
+	Open   PullRequestState = "open"
+	Merged PullRequestState = "merged"
+	Closed PullRequestState = "closed" // by a person: not opened again for these digests
+)
