@@ -27,4 +27,10 @@ func (v Verified) Release() render.Release {
 }
 
 // Evidence returns what was found for each image, in the order of Release().Images.
-func (v Verified) Evidence() []Evidence { return append([]Evidence(nil), v.evidence...) }
+func (v Verified) Evidence() []Evidence {
+	var out []Evidence
+	for _, e := range v.evidence {
+		out = append(out, e.clone())
+	}
+	return out
+}
