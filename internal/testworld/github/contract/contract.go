@@ -80,6 +80,7 @@ func (c *Contract) CheckRequest(r *http.Request, body []byte) error {
 		return err
 	}
 	var problems []string
+	body = describedForm(found, body)
 
 	// A GET with an empty tail (contents/, matching-refs/) means the root.
 	for name, value := range params {
@@ -145,7 +146,7 @@ func (c *Contract) CheckResponse(r *http.Request, status int, header http.Header
 		}
 		problems = append(problems, responseRules(found, status, value)...)
 	}
-	return join(without(problems, knownBad))
+	return join(problems)
 }
 
 // explain turns the validator's errors into one line for each problem: where,
@@ -195,16 +196,6 @@ func join(problems []string) error {
 	}
 	sort.Strings(problems)
 	return errors.New(strings.Join(problems, "\n"))
-}
-
-func without(problems []string, known func(string) bool) []string {
-	var out []string
-	for _, p := range problems {
-		if !known(p) {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // undescribedQuery: GitHub ignores a query parameter it does not know, so a

@@ -1,6 +1,7 @@
-// Usage: node cut.mjs <description.json> <cut.json.gz>
+// Usage: node cut.mjs <description.json> <cut.json.gz> <examples.json.gz>
 // Keeps the paths and webhooks listed here with everything they refer to, and
-// drops what does not decide whether a message is valid: examples and prose.
+// drops what does not decide whether a message is valid: examples, which go to
+// a file of their own for the tests, and prose.
 import { readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -56,7 +57,7 @@ const paths = [
 ];
 const webhooks = /^(push|ping|status|create|delete|repository-dispatch.*|meta-deleted)$|^(pull-request|check-run|check-suite|installation|deployment|deployment-status|merge-group|issue-comment|package|registry-package|branch-protection-rule|repository-ruleset)-/;
 
-const [, , from, to] = process.argv;
+const [, , from, to, toExamples] = process.argv;
 const whole = JSON.parse(readFileSync(from, "utf8"));
 const cut = { openapi: whole.openapi, info: { title: whole.info.title, version: whole.info.version }, paths: {}, components: {} };
 
@@ -78,6 +79,29 @@ for (const kind of Object.keys(cut.components)) cut.components[kind] = sorted(cu
 
 writeFileSync(to, gzipSync(JSON.stringify(cut), { level: 9 }));
 console.log(`${to}: ${Object.keys(cut.paths).length} paths, ${Object.keys(cut.webhooks ?? {}).length} webhooks, ${Object.keys(cut.components.schemas).length} schemas`);
+
+const examples = [];
+for (const [kept, all] of [["paths", whole.paths], ["webhooks", whole.webhooks]]) {
+  for (const path of Object.keys(cut[kept] ?? {})) {
+    for (const [method, op] of Object.entries(all[path])) {
+      const where = { method: method.toUpperCase(), path };
+      collect({ ...where, kind: kept === "paths" ? "request" : "webhook", status: 0 }, op.requestBody);
+      for (const [status, response] of Object.entries(op.responses ?? {})) collect({ ...where, kind: "response", status: Number(status) }, response);
+    }
+  }
+}
+writeFileSync(toExamples, gzipSync(JSON.stringify(examples), { level: 9 }));
+
+function collect(where, message) {
+  const content = resolve(message ?? {}).content?.["application/json"];
+  for (const [name, example] of Object.entries(content?.examples ?? {})) {
+    const value = resolve(example).value;
+    if (value !== null && value !== undefined) examples.push({ ...where, name, value });
+  }
+}
+function resolve(node) {
+  return node.$ref ? resolve(node.$ref.split("/").slice(1).reduce((n, key) => n[key], whole)) : node;
+}
 
 // strip works on a key only when its value has the shape of prose: a property
 // may itself be called "description" or "example", and then holds a schema.

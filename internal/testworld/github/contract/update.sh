@@ -23,13 +23,14 @@ unpack "$webhooks" webhooks
 cmp openapi/LICENSE webhooks/LICENSE
 cp openapi/LICENSE "$here/LICENSE.octokit"
 
-node "$here/cut.mjs" openapi/generated/api.github.com.json "$here/github.json.gz"
-node "$here/cut.mjs" webhooks/generated/api.github.com.json "$here/webhooks.json.gz"
+mkdir -p "$here/testdata"
+node "$here/cut.mjs" openapi/generated/api.github.com.json "$here/github.json.gz" "$here/testdata/github-examples.json.gz"
+node "$here/cut.mjs" webhooks/generated/api.github.com.json "$here/webhooks.json.gz" "$here/testdata/webhooks-examples.json.gz"
 
 {
 	echo "# Made by update.sh. Sources, then what was cut from them; sha256."
 	echo "$openapi MIT"
 	echo "$webhooks MIT"
 	sha256sum openapi/generated/api.github.com.json webhooks/generated/api.github.com.json
-	cd "$here" && sha256sum github.json.gz webhooks.json.gz
+	cd "$here" && sha256sum github.json.gz webhooks.json.gz testdata/*.json.gz
 } >"$here/SOURCES"

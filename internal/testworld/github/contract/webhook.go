@@ -44,8 +44,11 @@ var loadWebhooks = sync.OnceValues(func() (*webhooks, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
-	// In GitHub's answers a template is any text: {/sha} is no valid URI.
-	c.RegisterFormat(&jsonschema.Format{Name: "uri-template", Validate: func(any) error { return nil }})
+	// GitHub keeps to neither: {/sha} is no template, and the address of an App,
+	// 1+name[bot]@users.noreply.github.com, is no address.
+	for _, loose := range []string{"uri-template", "email"} {
+		c.RegisterFormat(&jsonschema.Format{Name: loose, Validate: func(any) error { return nil }})
+	}
 	if err := c.AddResource(webhooksURL, raw); err != nil {
 		return nil, err
 	}
@@ -136,11 +139,21 @@ func (c *Contract) checkPayload(event, contentType string, body []byte) []string
 	var problems []string
 	var invalid *jsonschema.ValidationError
 	if err := schema.Validate(value); errors.As(err, &invalid) {
-		for _, unit := range invalid.BasicOutput().Errors {
-			problems = append(problems, fmt.Sprintf("%s: %s", unit.InstanceLocation, unit.Error))
-		}
+		problems = leaves(invalid, problems)
 	}
 	return append(problems, undescribedFields(described, value)...)
+}
+
+// leaves lists what is wrong, without the "validation failed" of all around it.
+func leaves(e *jsonschema.ValidationError, into []string) []string {
+	if len(e.Causes) == 0 {
+		out := e.BasicOutput()
+		return append(into, fmt.Sprintf("%s: %s", out.InstanceLocation, out.Error))
+	}
+	for _, cause := range e.Causes {
+		into = leaves(cause, into)
+	}
+	return into
 }
 
 // webhookName is what GitHub calls the webhook in its description: pull_request
