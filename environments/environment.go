@@ -5,73 +5,85 @@ package environments
 
 import "time"
 
+// The comments of the fields below are also the descriptions in the JSON
+// Schema that editors show: write them for whoever writes pawl.yaml.
+
 // Pipeline is the content of pawl.yaml.
 type Pipeline struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
+	APIVersion string   `json:"apiVersion" jsonschema:"enum=pawl.dev/v1alpha1"`
+	Kind       string   `json:"kind" jsonschema:"enum=Pipeline"`
 	Metadata   Metadata `json:"metadata"`
 	Spec       Spec     `json:"spec"`
 }
 
 // Metadata names a pipeline in reports.
 type Metadata struct {
+	// What checks, pull requests and tables call this pipeline.
 	Name string `json:"name"`
 }
 
 // Spec says where the overlays are and through which environments digests go.
 type Spec struct {
-	// Overlays is the folder of each target's overlay, relative to the root of
-	// the repository, with {env} in it and, where there are several
-	// applications, {app}: "apps/{app}/overlays/{env}".
-	Overlays     string        `json:"overlays"`
-	Environments []Environment `json:"environments"`
+	// The folder of each target's overlay, relative to the root of the
+	// repository. {env} stands for an environment and, where there are several
+	// applications, {app} for an application's folder. A placeholder is a whole
+	// part of the path: "apps/{app}/overlays/{env}".
+	Overlays string `json:"overlays" jsonschema:"minLength=1,maxLength=512,example=apps/{app}/overlays/{env}"`
+	// The steps on the way of a digest. Exactly one has no "after": it is the first.
+	Environments []Environment `json:"environments" jsonschema:"minItems=1,maxItems=100"`
 }
 
 // Environment is one step on the way of a digest.
 type Environment struct {
+	// The name, which {env} stands for and which the agent's configuration repeats.
 	Name string `json:"name"`
-	// After names the environments that a digest must have passed. Empty only
-	// for the first one, which follows tags instead.
-	After []string `json:"after,omitempty"`
-	// Track says which tags the first environment follows.
-	Track     []Track   `json:"track,omitempty"`
-	Promotion Promotion `json:"promotion,omitzero"`
-	// Drift is what happens to hand-made changes of live objects.
-	Drift DriftMode `json:"drift,omitempty"`
-	// HealthTimeout bounds the wait for health after an apply; DefaultHealthTimeout if zero.
+	// The environments that a digest must have passed, all of them, before it
+	// enters this one. Left out only in the first environment.
+	After []string `json:"after,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// The tags that the first environment follows; no other may.
+	Track []Track `json:"track,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// How digests enter this environment; not in the first.
+	Promotion Promotion `json:"promotion,omitempty,omitzero"`
+	// What happens to changes made by hand to live objects: correct puts them
+	// back at once, report only tells.
+	Drift DriftMode `json:"drift,omitempty" jsonschema:"enum=correct,enum=report,default=correct"`
+	// How long to wait for health after an apply before it counts as failed;
+	// 5m if left out, 1s to 24h.
 	HealthTimeout Duration `json:"healthTimeout,omitempty"`
 }
 
-// Track is a rule by which the first environment finds new images.
+// Track is a rule by which the first environment finds new images. Exactly one
+// of Tag and Semver is set.
 type Track struct {
-	// Image is a repository without tag, "*" matching within one path segment:
-	// "ghcr.io/acme/*".
-	Image string `json:"image"`
-	// Exactly one of Tag (followed as it moves) and Semver (the highest tag in
-	// the range) is set.
-	Tag    string `json:"tag,omitempty"`
-	Semver string `json:"semver,omitempty"`
+	// A repository with its registry and without a tag, "*" matching within one
+	// part of the path: "ghcr.io/acme/*".
+	Image string `json:"image" jsonschema:"minLength=1,maxLength=512,example=ghcr.io/acme/*"`
+	// A tag that is followed as it moves.
+	Tag string `json:"tag,omitempty" jsonschema:"minLength=1,maxLength=128,example=main"`
+	// A range of versions whose highest tag is taken.
+	Semver string `json:"semver,omitempty" jsonschema:"minLength=1,maxLength=128,example=>=1.4 <2"`
 }
 
 // Promotion says how digests enter an environment.
 type Promotion struct {
-	// Merge is who merges the pull request; MergeManual if empty.
-	Merge MergeMode `json:"merge,omitempty"`
-	// Batch is what one pull request holds; BatchApplication if empty.
-	Batch BatchMode `json:"batch,omitempty"`
+	// Who merges the promotion's pull request: a person, or the agent once
+	// GitHub allows it.
+	Merge MergeMode `json:"merge,omitempty" jsonschema:"enum=manual,enum=auto,default=manual"`
+	// What one pull request holds: one application or all of the environment.
+	Batch BatchMode `json:"batch,omitempty" jsonschema:"enum=application,enum=environment,default=application"`
 }
 
 type MergeMode string
 
 const (
-	MergeManual MergeMode = "manual" // a person merges
+	MergeManual MergeMode = "manual" // a person merges; the default
 	MergeAuto   MergeMode = "auto"   // the agent merges once GitHub allows it
 )
 
 type BatchMode string
 
 const (
-	BatchApplication BatchMode = "application" // one pull request per application
+	BatchApplication BatchMode = "application" // one pull request per application; the default
 	BatchEnvironment BatchMode = "environment" // one pull request for all applications
 )
 
@@ -84,9 +96,6 @@ const (
 
 // DefaultHealthTimeout bounds the wait for health where pawl.yaml says nothing.
 const DefaultHealthTimeout = 5 * time.Minute
-
-// Duration is a time.Duration written as in "10m".
-type Duration time.Duration
 
 // Target is one application in one environment.
 type Target struct {

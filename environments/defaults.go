@@ -1,0 +1,40 @@
+package environments
+
+import "github.com/invopop/jsonschema"
+
+// withDefaults fills what an environment leaves out, so that whoever reads a
+// loaded pipeline need not know the defaults.
+func (e Environment) withDefaults() Environment {
+	if e.Promotion.Merge == "" {
+		e.Promotion.Merge = MergeManual
+	}
+	if e.Promotion.Batch == "" {
+		e.Promotion.Batch = BatchApplication
+	}
+	if e.Drift == "" {
+		e.Drift = DriftCorrect
+	}
+	if e.HealthTimeout == 0 {
+		e.HealthTimeout = Duration(DefaultHealthTimeout)
+	}
+	return e
+}
+
+// JSONSchemaProperty is read by the schema's writer: names are labels.
+func (Environment) JSONSchemaProperty(field string) any { return labelled(field) }
+
+// JSONSchemaProperty is read by the schema's writer: names are labels.
+func (Metadata) JSONSchemaProperty(field string) any { return labelled(field) }
+
+func labelled(field string) any {
+	if field == "name" {
+		return Label("")
+	}
+	return nil
+}
+
+// JSONSchemaExtend is read by the schema's writer.
+func (Track) JSONSchemaExtend(s *jsonschema.Schema) {
+	s.OneOf = []*jsonschema.Schema{{Required: []string{"tag"}}, {Required: []string{"semver"}}}
+	s.Extras = map[string]any{"errorMessage": "must have exactly one of tag and semver"}
+}
