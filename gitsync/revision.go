@@ -21,4 +21,8 @@ type Revision struct {
 	Committed time.Time
 	Subject   string // first line of the message: text of a stranger, escape it
 	Tree      Tree
+	// Rewritten says that the head which was read before this one is not among
+	// its ancestors: somebody force-pushed. Where that cannot be told, because
+	// the change was too large to be fetched with its history, it is false.
+	Rewritten bool
 }

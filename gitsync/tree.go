@@ -1,21 +1,20 @@
 package gitsync
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"iter"
-	"maps"
 	"path"
 	"slices"
+	"strings"
 )
 
 // Tree is the files of a revision, read without a checkout. It never changes.
 // Paths are slash-separated and relative to the root, "." being the root.
 type Tree struct {
-	entries map[string]Entry
-	// children lists the names in each folder, sorted.
-	children map[string][]string
-	read     func(Entry) ([]byte, error)
+	root *Node
+	read func(Entry) ([]byte, error)
 }
 
 // Entry is a file, folder, symbolic link or submodule of a tree.
@@ -37,50 +36,113 @@ const (
 	Submodule
 )
 
+// Node is an entry with its name and what is below it. Nodes never change once
+// they are in a tree, so that trees can share what they have in common.
+type Node struct {
+	Name string
+	Entry
+	Children []*Node // sorted by name
+}
+
+// child finds a node below this one.
+func (n *Node) child(name string) *Node {
+	i, ok := slices.BinarySearchFunc(n.Children, name, func(c *Node, name string) int { return cmp.Compare(c.Name, name) })
+	if !ok {
+		return nil
+	}
+	return n.Children[i]
+}
+
+// TreeOf makes a tree of its root folder, whose name is ".". read returns the content of a file
+// or the target of a link.
+func TreeOf(root *Node, read func(Entry) ([]byte, error)) Tree {
+	return Tree{root: root, read: read}
+}
+
 // NewTree makes a tree of entries by path, folders and the root "." among
 // them. read returns the content of a file or the target of a link.
 func NewTree(entries map[string]Entry, read func(Entry) ([]byte, error)) Tree {
-	children := map[string][]string{}
-	for p := range entries {
-		if p != "." {
-			children[path.Dir(p)] = append(children[path.Dir(p)], path.Base(p))
+	nodes := make(map[string]*Node, len(entries))
+	for p, e := range entries {
+		nodes[p] = &Node{Name: path.Base(p), Entry: e}
+	}
+	for p, n := range nodes {
+		if over, ok := nodes[path.Dir(p)]; ok && p != "." {
+			over.Children = append(over.Children, n)
 		}
 	}
-	for _, names := range children {
-		slices.Sort(names)
+	for _, n := range nodes {
+		slices.SortFunc(n.Children, func(a, b *Node) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	return Tree{entries: entries, children: children, read: read}
+	return Tree{root: nodes["."], read: read}
+}
+
+func (t Tree) node(p string) *Node {
+	n := t.root
+	if p = path.Clean(p); p == "." || n == nil {
+		return n
+	}
+	for step := range strings.SplitSeq(p, "/") {
+		if n = n.child(step); n == nil {
+			return nil
+		}
+	}
+	return n
 }
 
 // Lookup returns the entry at a path; links are not followed.
 func (t Tree) Lookup(p string) (Entry, bool) {
-	e, ok := t.entries[path.Clean(p)]
-	return e, ok
+	n := t.node(p)
+	if n == nil {
+		return Entry{}, false
+	}
+	return n.Entry, true
 }
 
 // List returns the names in a folder, sorted.
-func (t Tree) List(folder string) []string { return slices.Clone(t.children[path.Clean(folder)]) }
+func (t Tree) List(folder string) []string {
+	n := t.node(folder)
+	if n == nil {
+		return nil
+	}
+	names := make([]string, len(n.Children))
+	for i, c := range n.Children {
+		names[i] = c.Name
+	}
+	return names
+}
 
 // Read returns the content of a file. The error is fs.ErrNotExist where
 // there is none; links, folders and submodules are not read.
 func (t Tree) Read(p string) ([]byte, error) {
-	e, ok := t.entries[path.Clean(p)]
-	if !ok {
+	n := t.node(p)
+	if n == nil {
 		return nil, fmt.Errorf("%s: %w", p, fs.ErrNotExist)
 	}
-	if e.Kind != File {
+	if n.Kind != File {
 		return nil, fmt.Errorf("%s: not a regular file", p)
 	}
-	return t.read(e)
+	return t.read(n.Entry)
 }
 
-// All walks every entry, in the order of the paths.
+// All walks every entry, the root first, each folder followed by what is in
+// it, names in order.
 func (t Tree) All() iter.Seq2[string, Entry] {
 	return func(yield func(string, Entry) bool) {
-		for _, p := range slices.Sorted(maps.Keys(t.entries)) {
-			if !yield(p, t.entries[p]) {
-				return
-			}
+		if t.root != nil {
+			walk(".", t.root, yield)
 		}
 	}
+}
+
+func walk(p string, n *Node, yield func(string, Entry) bool) bool {
+	if !yield(p, n.Entry) {
+		return false
+	}
+	for _, c := range n.Children {
+		if !walk(path.Join(p, c.Name), c, yield) {
+			return false
+		}
+	}
+	return true
 }
