@@ -3,11 +3,21 @@
 // largest drift. Kubernetes itself is in cluster.
 package drift
 
-import "strings"
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
 
 // ObjectID names an object across API versions.
 type ObjectID struct {
 	Group, Kind, Namespace, Name string
+}
+
+// IDOf returns the name of an object.
+func IDOf(obj *unstructured.Unstructured) ObjectID {
+	gvk := obj.GroupVersionKind()
+	return ObjectID{Group: gvk.Group, Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }
 
 // String is the object as people read it: "Deployment shop-dev/web".
@@ -21,4 +31,18 @@ func (id ObjectID) String() string {
 		kind += "." + id.Group
 	}
 	return kind + " " + name
+}
+
+// less orders objects for reading: by kind, namespace, name.
+func (id ObjectID) less(other ObjectID) bool {
+	switch {
+	case id.Group != other.Group:
+		return id.Group < other.Group
+	case id.Kind != other.Kind:
+		return id.Kind < other.Kind
+	case id.Namespace != other.Namespace:
+		return id.Namespace < other.Namespace
+	default:
+		return id.Name < other.Name
+	}
 }

@@ -1,0 +1,143 @@
+package drift
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Assess tells the health of an object from the object alone: kstatus, plus
+// what it leaves out. The message of a current object is empty.
+func Assess(obj *unstructured.Unstructured) ObjectHealth {
+	s, message := assess(obj)
+	if s == Current {
+		message = ""
+	}
+	return ObjectHealth{Object: IDOf(obj), Status: s, Message: message}
+}
+
+func assess(obj *unstructured.Unstructured) (HealthStatus, string) {
+	if obj.GetDeletionTimestamp() != nil {
+		return Progressing, "is being deleted"
+	}
+	gvk := obj.GroupVersionKind()
+	switch {
+	case gvk.Group == "apps" && gvk.Kind == "Deployment":
+		// Quota and admission refuse pods here, and nowhere else until the
+		// progress deadline has passed.
+		if c, ok := condition(obj, "ReplicaFailure"); ok && c.status == "True" {
+			return Failed, c.text()
+		}
+	case gvk.Group == "batch" && gvk.Kind == "Job":
+		// For kstatus a job that runs is current.
+		if c, ok := condition(obj, "Failed"); ok && c.status == "True" {
+			return Failed, c.text()
+		}
+		if c, ok := condition(obj, "Complete"); ok && c.status == "True" {
+			return Current, ""
+		}
+		if suspended, _, _ := unstructured.NestedBool(obj.Object, "spec", "suspend"); suspended {
+			return Current, ""
+		}
+		return Progressing, "has not completed yet"
+	case gvk.Group == "" && gvk.Kind == "Pod":
+		// For kstatus a pod that failed is current.
+		if phase, _, _ := unstructured.NestedString(obj.Object, "status", "phase"); phase == "Failed" {
+			reason, _, _ := unstructured.NestedString(obj.Object, "status", "message")
+			return Failed, strings.TrimSpace("failed " + reason)
+		}
+		if cause, ok := CauseOf(obj); ok && cause.Fatal {
+			return Failed, cause.Message
+		}
+	}
+
+	result, err := status.Compute(obj)
+	if err != nil {
+		return Progressing, fmt.Sprintf("its status cannot be read: %v", err)
+	}
+	switch result.Status {
+	case status.CurrentStatus:
+		return Current, ""
+	case status.FailedStatus:
+		for _, c := range result.Conditions {
+			if c.Message != "" && !strings.Contains(result.Message, c.Message) {
+				return Failed, result.Message + ": " + c.Message
+			}
+		}
+		return Failed, result.Message
+	default:
+		return Progressing, inWords(gvk.Kind, result.Message)
+	}
+}
+
+// inWords rewrites the figures of kstatus: "Available: 0/2" is how it says
+// that 0 of 2 pods are available.
+func inWords(kind, message string) string {
+	what, figures, ok := strings.Cut(message, ": ")
+	have, want, isRatio := strings.Cut(figures, "/")
+	if !ok || !isRatio || strings.ContainsAny(have+want, " ,;") {
+		return message
+	}
+	switch what {
+	case "Replicas":
+		return fmt.Sprintf("%s of %s pods made", have, want)
+	case "Current", "Labelled":
+		return fmt.Sprintf("%s of %s pods scheduled", have, want)
+	}
+	return fmt.Sprintf("%s of %s pods %s", have, want, strings.ToLower(what))
+}
+
+type conditionOf struct{ status, reason, message string }
+
+func (c conditionOf) text() string {
+	if c.message == "" {
+		return c.reason
+	}
+	return c.reason + ": " + c.message
+}
+
+func condition(obj *unstructured.Unstructured, kind string) (conditionOf, bool) {
+	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	for _, item := range list {
+		c, _ := item.(map[string]any)
+		if c["type"] != kind {
+			continue
+		}
+		field := func(key string) string { s, _ := c[key].(string); return s }
+		return conditionOf{field("status"), field("reason"), field("message")}, true
+	}
+	return conditionOf{}, false
+}
+
+// Combine takes the health of objects together.
+func Combine(objects []ObjectHealth) Health {
+	h := Health{Status: Current, Objects: objects}
+	for _, o := range objects {
+		h.Status = worse(h.Status, o.Status)
+	}
+	return h
+}
+
+func worse(a, b HealthStatus) HealthStatus {
+	rank := map[HealthStatus]int{Current: 0, Progressing: 1, Failed: 2}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+// TimeOut turns what still is progressing into failed, once the time for
+// it has passed.
+func (h Health) TimeOut(after string) Health {
+	objects := make([]ObjectHealth, len(h.Objects))
+	copy(objects, h.Objects)
+	for i, o := range objects {
+		if o.Status == Progressing {
+			objects[i].Status = Failed
+			objects[i].Message = fmt.Sprintf("not ready after %s: %s", after, o.Message)
+		}
+	}
+	return Combine(objects)
+}

@@ -1,0 +1,118 @@
+package drift
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// Situation is all that a plan is decided on.
+type Situation struct {
+	Target    environments.Target
+	Mark      Mark // of the target
+	Mode      environments.DriftMode
+	Wanted    []Wanted
+	Inventory Inventory
+	// Live is what each object that is wanted or in the inventory looks like.
+	// An object that is not in it is unknown.
+	Live map[ObjectID]Live
+}
+
+// Decide returns what applying would do. It fails with ErrEmpty,
+// *UnknownLive or *Conflict, and then nothing may be written.
+func Decide(s Situation) (Plan, error) {
+	if len(s.Wanted) == 0 {
+		return Plan{}, fmt.Errorf("%s: %w", s.Target, ErrEmpty)
+	}
+	var plan Plan
+	var conflicts []Held
+	var unknown []Unread
+	wanted := make(map[ObjectID]bool, len(s.Wanted))
+	for _, w := range inOrder(s.Wanted) {
+		wanted[w.ID] = true
+		live := s.Live[w.ID]
+		switch {
+		case live.State == Unknown:
+			unknown = append(unknown, Unread{w.ID, live.Why})
+		case live.State == Present && !live.Mark.IsZero() && live.Mark != s.Mark:
+			conflicts = append(conflicts, Held{w.ID, live.Mark})
+		default:
+			action, reason := decideWanted(w, live, s)
+			plan.Steps = append(plan.Steps, Step{Object: w.ID, Action: action, Reason: reason})
+		}
+	}
+	if len(unknown) > 0 {
+		return Plan{}, &UnknownLive{Target: s.Target, Objects: unknown}
+	}
+	if len(conflicts) > 0 {
+		return Plan{}, &Conflict{Target: s.Target, Objects: conflicts}
+	}
+
+	left := slices.DeleteFunc(s.Inventory.IDs(), func(id ObjectID) bool { return wanted[id] })
+	slices.SortStableFunc(left, func(a, b ObjectID) int { return b.Stage() - a.Stage() })
+	for _, id := range left {
+		if s.Live[id].State == Absent {
+			continue // gone already, which is all that pruning wants
+		}
+		action, reason := DecidePrune(id, s.Inventory.Entries[id], s.Live[id], s.Mark)
+		plan.Steps = append(plan.Steps, Step{Object: id, Action: action, Reason: reason})
+	}
+	return plan, nil
+}
+
+// decideWanted decides on an object of the release that is ours or nobody's.
+func decideWanted(w Wanted, live Live, s Situation) (Action, string) {
+	entry, known := s.Inventory.Entries[w.ID]
+	// An object that was applied as wanted, and now is not so: drift.
+	drifted := known && entry.Desired == w.Digest
+	switch {
+	case live.State == Absent && drifted && s.Mode == environments.DriftReport:
+		return Unchanged, "was deleted; drift is only reported here"
+	case live.State == Absent && drifted:
+		return Create, "was deleted"
+	case live.State == Absent:
+		return Create, "not there yet"
+	case live.Terminating:
+		return Create, "is being deleted; made again as soon as it is gone"
+	case live.Mark.IsZero() && !known:
+		return Configure, "is there already; taken over"
+	case !drifted:
+		return Configure, "differs from the release"
+	case live.Applied == entry.Applied:
+		return Unchanged, ""
+	case s.Mode == environments.DriftReport:
+		return Unchanged, "was changed; drift is only reported here"
+	default:
+		return Configure, "was changed"
+	}
+}
+
+// DecidePrune decides on an object that left the release. It is asked again
+// right before a deletion, with what was read from the API server just then;
+// only Delete allows it.
+func DecidePrune(id ObjectID, entry Entry, live Live, mark Mark) (Action, string) {
+	switch {
+	case live.State == Unknown:
+		return Keep, fmt.Sprintf("left the release, but could not be read, so it was not deleted: %v", live.Why)
+	case live.State == Absent:
+		return Unchanged, "is gone"
+	case live.Mark != mark && !live.Mark.IsZero():
+		return Keep, fmt.Sprintf("left the release, but now belongs to %s", live.Mark)
+	case live.Mark.IsZero():
+		return Keep, "left the release, but no longer bears this target's mark, so it was not deleted"
+	case entry.UID != "" && entry.UID != live.UID:
+		return Keep, "left the release, but was replaced by another object of the same name, so it was not deleted"
+	case protected[[2]string{id.Group, id.Kind}]:
+		return Keep, fmt.Sprintf("left the release; a %s is not deleted with all that it holds. Delete it by hand if that is meant", id.Kind)
+	default:
+		return Delete, "left the release"
+	}
+}
+
+// protected kinds take other people's data with them when they are deleted.
+var protected = map[[2]string]bool{
+	{"", "Namespace"}:                                    true,
+	{"", "PersistentVolumeClaim"}:                        true,
+	{"apiextensions.k8s.io", "CustomResourceDefinition"}: true,
+}

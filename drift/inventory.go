@@ -1,0 +1,167 @@
+package drift
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// Inventory is what was created for a target and may be pruned. That an
+// object stands here is only half of what a deletion needs: the live object
+// must also bear the target's mark.
+type Inventory struct {
+	Target  string // as people type it
+	Release string // the digest of the release that was applied last
+	Entries map[ObjectID]Entry
+}
+
+// Entry is what is remembered of one object.
+type Entry struct {
+	Version string // of the API it was applied with: "v1"
+	// UID is empty from the moment a creation is intended until it is known to
+	// have happened.
+	UID string
+	// Desired is Wanted.Digest as it was applied, and Applied the AppliedDigest of
+	// the reply. Both are empty while a write is intended; after a crash such
+	// an object is simply written again.
+	Desired, Applied Digest
+}
+
+// Intend returns the inventory that must be stored before the first write:
+// everything there was and everything that is wanted. It reports whether that
+// differs from what is stored: an apply that only changes objects needs no
+// such write, as nothing could be lost.
+func (inv Inventory) Intend(wanted []Wanted) (Inventory, bool) {
+	next := inv.Clone()
+	grown := false
+	for _, w := range wanted {
+		if _, ok := next.Entries[w.ID]; !ok {
+			next.Entries[w.ID] = Entry{Version: w.GVK.Version}
+			grown = true
+		}
+	}
+	return next, grown
+}
+
+// Clone returns a copy that can be changed.
+func (inv Inventory) Clone() Inventory {
+	next := inv
+	next.Entries = maps.Clone(inv.Entries)
+	if next.Entries == nil {
+		next.Entries = map[ObjectID]Entry{}
+	}
+	return next
+}
+
+// Equal reports whether two inventories say the same.
+func (inv Inventory) Equal(other Inventory) bool {
+	return inv.Target == other.Target && inv.Release == other.Release && maps.Equal(inv.Entries, other.Entries)
+}
+
+// IDs returns the objects in a fixed order.
+func (inv Inventory) IDs() []ObjectID {
+	return slices.SortedFunc(maps.Keys(inv.Entries), compareIDs)
+}
+
+func compareIDs(a, b ObjectID) int {
+	switch {
+	case a.less(b):
+		return -1
+	case b.less(a):
+		return 1
+	}
+	return 0
+}
+
+// inventoryFormat changes when older agents could misread what is written.
+const inventoryFormat = 1
+
+// maxInventoryText bounds what a stored inventory may unpack to.
+const maxInventoryText = 64 << 20
+
+type storedInventory struct {
+	Format  int           `json:"format"`
+	Target  string        `json:"target"`
+	Release string        `json:"release,omitempty"`
+	Objects []storedEntry `json:"objects"`
+}
+
+type storedEntry struct {
+	Group     string `json:"group,omitempty"`
+	Version   string `json:"version"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	UID       string `json:"uid,omitempty"`
+	Desired   Digest `json:"desired,omitempty"`
+	Applied   Digest `json:"applied,omitempty"`
+}
+
+// Encode writes the inventory as gzipped JSON. Equal inventories give equal bytes.
+func (inv Inventory) Encode() ([]byte, error) {
+	stored := storedInventory{Format: inventoryFormat, Target: inv.Target, Release: inv.Release, Objects: []storedEntry{}}
+	for _, id := range inv.IDs() {
+		e := inv.Entries[id]
+		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied})
+	}
+	var out bytes.Buffer
+	packed := gzip.NewWriter(&out)
+	if err := json.NewEncoder(packed).Encode(stored); err != nil {
+		return nil, fmt.Errorf("writing the inventory of %s: %w", inv.Target, err)
+	}
+	if err := packed.Close(); err != nil {
+		return nil, fmt.Errorf("writing the inventory of %s: %w", inv.Target, err)
+	}
+	return out.Bytes(), nil
+}
+
+// ErrInventoryFormat says that a newer agent wrote an inventory. It must not be
+// replaced by an older one.
+var ErrInventoryFormat = errors.New("the inventory is in a format that this version does not know; run the version that wrote it, or a newer one")
+
+// DecodeInventory reads what Encode wrote, and refuses anything else.
+func DecodeInventory(content []byte) (Inventory, error) {
+	packed, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(packed, maxInventoryText+1))
+	if err != nil {
+		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
+	}
+	if len(text) > maxInventoryText {
+		return Inventory{}, fmt.Errorf("reading an inventory: it unpacks to more than %d MiB", maxInventoryText>>20)
+	}
+	var format struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(text, &format); err != nil {
+		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
+	}
+	if format.Format != inventoryFormat {
+		return Inventory{}, fmt.Errorf("%w (format %d, known is %d)", ErrInventoryFormat, format.Format, inventoryFormat)
+	}
+	var stored storedInventory
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&stored); err != nil {
+		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
+	}
+	inv := Inventory{Target: stored.Target, Release: stored.Release, Entries: make(map[ObjectID]Entry, len(stored.Objects))}
+	for _, o := range stored.Objects {
+		id := ObjectID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+		if o.Kind == "" || o.Name == "" || o.Version == "" {
+			return Inventory{}, fmt.Errorf("reading an inventory: an object without kind, version or name")
+		}
+		if _, twice := inv.Entries[id]; twice {
+			return Inventory{}, fmt.Errorf("reading an inventory: %s is in it twice", id)
+		}
+		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied}
+	}
+	return inv, nil
+}

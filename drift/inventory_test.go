@@ -1,0 +1,120 @@
+package drift
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func packed(t testing.TB, text string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestInventoryIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	inv := inventoryOf(entry, web, conf, shop)
+	inv.Release = "sha256:abc"
+	inv.Entries[widgets] = Entry{Version: "v1"}
+	first, err := inv.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _ := inv.Encode()
+	if !bytes.Equal(first, second) {
+		t.Error("the same inventory was written in two ways")
+	}
+	read, err := DecodeInventory(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(inv, read); diff != "" || !inv.Equal(read) {
+		t.Error(diff)
+	}
+}
+
+// catalogue 91
+func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		content []byte
+		message string
+	}{
+		"empty":              {nil, "EOF"},
+		"no gzip":            {[]byte(`{"format":1}`), "gzip"},
+		"cut short":          {packed(t, `{"format":1,"target":"p","objects":[]}`)[:20], "reading an inventory"},
+		"no JSON":            {packed(t, `format: 1`), "invalid character"},
+		"a newer format":     {packed(t, `{"format":2,"shards":3}`), "format that this version does not know"},
+		"an unknown field":   {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1","name":"c","force":true}]}`), "force"},
+		"an object unnamed":  {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1"}]}`), "without kind, version or name"},
+		"an object repeated": {packed(t, `{"format":1,"objects":[{"kind":"C","version":"v1","name":"c"},{"kind":"C","version":"v1","name":"c"}]}`), "twice"},
+		"a bomb":             {packed(t, `{"format":1,"target":"`+strings.Repeat("a", maxInventoryText)+`"}`), "unpacks to more than 64 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := DecodeInventory(c.content)
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Errorf("got %v; want an error with %q", err, c.message)
+			}
+			if newer := name == "a newer format"; errors.Is(err, ErrInventoryFormat) != newer {
+				t.Errorf("errors.Is(%v, ErrInventoryFormat) is not %v", err, newer)
+			}
+		})
+	}
+}
+
+func TestIntendKeepsWhatWasThere(t *testing.T) {
+	t.Parallel()
+	inv := inventoryOf(entry, web, claim)
+	next, grown := inv.Intend(wantedOf("newer", web, conf))
+	if !grown {
+		t.Error("a new object must be written down before it is created")
+	}
+	want := inventoryOf(entry, web, claim)
+	want.Entries[conf] = Entry{Version: "v1"}
+	if diff := cmp.Diff(want, next); diff != "" {
+		t.Error(diff)
+	}
+	if len(inv.Entries) != 2 {
+		t.Error("the inventory itself was changed")
+	}
+	if _, grown := inv.Intend(wantedOf("newer", web)); grown {
+		t.Error("nothing new, nothing to write down")
+	}
+}
+
+func FuzzDecodeInventory(f *testing.F) {
+	content, err := inventoryOf(entry, web, conf).Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	f.Add(packed(f, `{"format":1,"target":"p","objects":[{"kind":"C","version":"v1","name":"c"}]}`))
+	f.Add([]byte("x"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		inv, err := DecodeInventory(content)
+		if err != nil {
+			return
+		}
+		written, err := inv.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeInventory(written)
+		if err != nil || !inv.Equal(again) {
+			t.Fatalf("%+v became %+v, %v", inv, again, err)
+		}
+	})
+}

@@ -1,0 +1,60 @@
+package drift
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// State is what is known of a live object. Its zero value is Unknown, so that
+// what nobody looked at is never taken for absent.
+type State int
+
+const (
+	Unknown State = iota
+	Absent
+	Present
+)
+
+// Live is what an object in the cluster looks like, as far as decisions need it.
+type Live struct {
+	State State
+	// Why says why the state is unknown.
+	Why error
+
+	UID             string
+	ResourceVersion string
+	Mark            Mark
+	Applied         Digest // of the fields that pawl owns
+	Terminating     bool
+	Health          ObjectHealth
+}
+
+// Observe looks at an object that came from the API server.
+func Observe(obj *unstructured.Unstructured) Live {
+	fields := applied(obj)
+	return Live{
+		State:           Present,
+		UID:             string(obj.GetUID()),
+		ResourceVersion: obj.GetResourceVersion(),
+		Mark:            markIn(fields),
+		Applied:         digestOfFields(fields),
+		Terminating:     obj.GetDeletionTimestamp() != nil,
+		Health:          Assess(obj),
+	}
+}
+
+// markIn finds the mark among the fields that pawl owns.
+func markIn(fields []field) Mark {
+	var m Mark
+	for _, f := range fields {
+		switch f.path {
+		case "metadata.labels[" + LabelTarget + "]":
+			m.Target = text(f.value)
+		case "metadata.labels[" + LabelAgent + "]":
+			m.Agent = text(f.value)
+		}
+	}
+	if m.Target == "" || m.Agent == "" {
+		return Mark{}
+	}
+	return m
+}

@@ -1,0 +1,127 @@
+package drift
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+var (
+	// ErrUnverified says that the zero policies.Verified was to be applied.
+	ErrUnverified = errors.New("a release that was not verified is never applied; get one from policies.Judge")
+	// ErrEmpty says that a release has no objects. That is never taken as a wish
+	// to prune everything.
+	ErrEmpty = errors.New("the release has no objects; nothing was written or pruned. If the target is to go, remove its objects in the cluster first")
+)
+
+// Rejected says that the API server does not accept objects of a release.
+type Rejected struct {
+	Target   environments.Target
+	Of       int // how many objects were tried
+	Problems []Problem
+	// Written is true when objects of an earlier stage were written before
+	// these could be tried: their namespace or kind came with this release.
+	Written bool
+}
+
+// Problem is why one object is not accepted.
+type Problem struct {
+	Object ObjectID
+	Field  string // "spec.replicas", where the server says it
+	Reason string
+}
+
+func (p Problem) String() string {
+	if p.Field == "" {
+		return fmt.Sprintf("%s: %s", p.Object, p.Reason)
+	}
+	return fmt.Sprintf("%s: %s: %s", p.Object, p.Field, p.Reason)
+}
+
+func (e *Rejected) Error() string {
+	written := "nothing was written"
+	if e.Written {
+		written = "only what they depend on was written"
+	}
+	var lines strings.Builder
+	for _, p := range e.Problems {
+		fmt.Fprintf(&lines, "\n  %s", p)
+	}
+	return fmt.Sprintf("%s: the API server refuses %s, %s:%s", e.Target, count(len(e.Problems), "problem", e.Of), written, lines.String())
+}
+
+func count(n int, what string, of int) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s in %d objects", n, what, of)
+}
+
+// Conflict says that objects of a release belong to another target.
+type Conflict struct {
+	Target  environments.Target
+	Objects []Held
+}
+
+// Held is an object that belongs to somebody.
+type Held struct {
+	Object ObjectID
+	By     Mark
+}
+
+func (e *Conflict) Error() string {
+	var lines strings.Builder
+	for _, h := range e.Objects {
+		fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.By)
+	}
+	return fmt.Sprintf("%s: nothing was written, as one object can be in one target only:%s\nRemove it from one of them; to hand it over, first remove its label %s", e.Target, lines.String(), LabelTarget)
+}
+
+// UnknownLive says that live objects could not be read. What is unknown is
+// never taken for absent.
+type UnknownLive struct {
+	Target  environments.Target
+	Objects []Unread
+}
+
+// Unread is an object that could not be read, and why.
+type Unread struct {
+	Object ObjectID
+	Why    error
+}
+
+func (e *UnknownLive) Error() string {
+	var lines strings.Builder
+	for i, u := range e.Objects {
+		if i == 10 {
+			fmt.Fprintf(&lines, "\n  and %d more", len(e.Objects)-i)
+			break
+		}
+		why := u.Why
+		if why == nil {
+			why = errors.New("it was not looked at")
+		}
+		fmt.Fprintf(&lines, "\n  %s: %v", u.Object, why)
+	}
+	return fmt.Sprintf("%s: nothing was written, as %s could not be read:%s", e.Target, countUnread(len(e.Objects)), lines.String())
+}
+
+// Unwrap gives the causes.
+func (e *UnknownLive) Unwrap() []error {
+	var causes []error
+	for _, u := range e.Objects {
+		if u.Why != nil {
+			causes = append(causes, u.Why)
+		}
+	}
+	return causes
+}
+
+func countUnread(n int) string {
+	if n == 1 {
+		return "a live object"
+	}
+	return fmt.Sprintf("%d live objects", n)
+}
