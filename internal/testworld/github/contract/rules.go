@@ -59,9 +59,9 @@ func requestRules(f found, value any) []string {
 	return out
 }
 
-// describedForm rewrites a body that GitHub takes in a form its description
-// does not have: labels as a plain list. go-github's Issues.AddLabelsToIssue
-// sends nothing else, and github.com answers it.
+// describedForm rewrites a body in a form that GitHub takes and its schema does
+// not have: labels as a plain list, which is what go-github sends. Prose says
+// "you can pass [...] an array of labels directly"; @octokit/openapi 16.6.0.
 func describedForm(f found, body []byte) []byte {
 	labels := repo + "/issues/{issue_number}/labels"
 	if (f.is("POST", labels) || f.is("PUT", labels)) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
