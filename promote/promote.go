@@ -4,6 +4,8 @@
 package promote
 
 import (
+	"time"
+
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
@@ -13,12 +15,26 @@ import (
 type Move struct {
 	Target     environments.Target
 	Repository string // in normal form: "ghcr.io/acme/web"
-	From       string // the digest now, empty where the overlay still uses a tag
-	To         string
-	// Tag is the tag that was resolved, for the first environment only.
-	Tag string
+	// Name is the repository as the objects write it, which is what kustomize
+	// compares: "nginx" for "index.docker.io/library/nginx".
+	Name string
+	From string // the digest now, empty where the overlay still uses a tag
+	To   string
+	// FromTag and Tag are the tags that go with From and To, where known. Tags
+	// are text of strangers, and move: they are shown, and decide nothing.
+	FromTag, Tag string
+	// Passed tells where To is healthy now; empty for the first environment,
+	// whose digests come from a tag.
+	Passed []Passed
 	// Evidence is what was found for To.
 	Evidence policies.Evidence
+}
+
+// Passed says that a digest is healthy in an environment.
+type Passed struct {
+	Environment string
+	Commit      gitsync.Commit
+	Since       time.Time
 }
 
 // Proposal is the content of a promotion pull request. The same facts give the

@@ -1,0 +1,377 @@
+package promote
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/policies"
+)
+
+const (
+	// summaryLimit is what GitHub takes in a check run's summary, in bytes.
+	summaryLimit = 65_535
+	// titleLimit is what a commit status takes as its description, so that both
+	// say the same.
+	titleLimit = 140
+)
+
+// Check says how far an environment is, for the check on its commit. at is
+// now; it becomes the time of completion where the state is final.
+func Check(s EnvironmentState, at time.Time) Report {
+	r := Report{Commit: s.Commit, Environment: s.Environment, State: s.reportState(), StartedAt: s.StartedAt}
+	if r.State.Final() {
+		r.CompletedAt = at
+	}
+	r.Title = plain(s.title(r.State), titleLimit)
+	r.Summary = s.summary(r)
+	return r
+}
+
+// Supersede ends the report of a commit that a newer one overtook.
+func Supersede(s EnvironmentState, at time.Time) Report {
+	return Report{
+		Commit: s.Commit, Environment: s.Environment, State: Superseded, StartedAt: s.StartedAt, CompletedAt: at,
+		Title:   "superseded by a newer commit",
+		Summary: "**What happened.** A newer commit arrived before this one was through. Its own check says how that one does.\n",
+	}
+}
+
+// reportState is the truth in one word. Success needs every target verified,
+// applied and healthy; what is only said to be healthy is still in progress.
+func (s EnvironmentState) reportState() ReportState {
+	queued, good := 0, 0
+	for _, t := range s.Targets {
+		switch {
+		case t.Stage == StageFailed:
+			return Failure
+		case t.done():
+			good++
+		case t.Stage == StageQueued:
+			queued++
+		}
+	}
+	switch {
+	case s.Problem.Text != "":
+		return Failure
+	case queued == len(s.Targets):
+		return Queued
+	case good == len(s.Targets):
+		return Success
+	}
+	return InProgress
+}
+
+// done reports whether all that success needs was really seen.
+func (t TargetState) done() bool {
+	return t.Stage == StageHealthy && t.verified() && t.Applied != nil && t.Health.Status == drift.Current
+}
+
+func (t TargetState) verified() bool {
+	if len(t.Unpinned) > 0 || len(t.Evidence) != len(t.Images) {
+		return false
+	}
+	for i, e := range t.Evidence {
+		if e.Image != t.Images[i].Pinned() || !e.Exists || len(e.Signatures) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (t TargetState) label() string {
+	if t.Target.Application != "" {
+		return t.Target.Application
+	}
+	return t.Target.Environment
+}
+
+func (s EnvironmentState) title(state ReportState) string {
+	var failed []TargetState
+	for _, t := range s.Targets {
+		if t.Stage == StageFailed {
+			failed = append(failed, t)
+		}
+	}
+	switch {
+	case s.Problem.Text != "":
+		return firstLine(s.Problem.Text)
+	case len(failed) == 1:
+		return about(failed[0])
+	case len(failed) > 1:
+		return fmt.Sprintf("%d of %d failed, first %s", len(failed), len(s.Targets), about(failed[0]))
+	case state == Queued:
+		return "queued"
+	case state == Success:
+		if len(s.Targets) == 1 {
+			return s.Targets[0].label() + " is healthy"
+		}
+		return fmt.Sprintf("%d of %d healthy", len(s.Targets), len(s.Targets))
+	}
+	healthy, others := 0, map[Stage]int{}
+	for _, t := range s.Targets {
+		if t.done() {
+			healthy++
+		} else {
+			others[t.Stage]++
+		}
+	}
+	var parts []string
+	for _, stage := range []Stage{StageRetrying, StageHealthy, StageWaiting, StageApplying, StageVerifying, StageRendering, StageQueued} {
+		if n := others[stage]; n > 0 {
+			word := string(stage)
+			if stage == StageHealthy {
+				word = "being confirmed"
+			}
+			parts = append(parts, fmt.Sprintf("%d %s", n, word))
+		}
+	}
+	return fmt.Sprintf("%d of %d healthy: %s", healthy, len(s.Targets), strings.Join(parts, ", "))
+}
+
+// about is a failure in one line. The reason usually names the target already.
+func about(t TargetState) string {
+	text := firstLine(t.Problem.Text)
+	switch {
+	case text == "":
+		return t.label() + " failed"
+	case strings.HasPrefix(text, t.label()), strings.HasPrefix(text, t.Target.String()):
+		return text
+	}
+	return t.label() + ": " + text
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return strings.TrimSpace(s)
+}
+
+// plain is one line of text of at most n characters. Titles and descriptions
+// are not markdown.
+func plain(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case hidden(r):
+			return '�'
+		case r < ' ', r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029:
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+	return clip(strings.TrimSpace(s), n)
+}
+
+// summary is the markdown below the title. Failures come first, so that what
+// does not fit is what is well.
+func (s EnvironmentState) summary(r Report) string {
+	targets := slices.Clone(s.Targets)
+	slices.SortStableFunc(targets, func(a, b TargetState) int { return rank(a) - rank(b) })
+
+	foot := s.foot(r)
+	story := s.story(targets, summaryLimit/3)
+	var b strings.Builder
+	if len(targets) > 0 {
+		b.WriteString("| application | image | verified by | applied | health |\n| --- | --- | --- | --- | --- |\n")
+		room := summaryLimit - len(foot) - len(story) - 200
+		for i, t := range targets {
+			line := t.row()
+			if b.Len()+len(line) > room {
+				fmt.Fprintf(&b, "\n%d more applications do not fit here; those that failed come first.\n", len(targets)-i)
+				break
+			}
+			b.WriteString(line)
+		}
+		b.WriteString("\n")
+	}
+	return b.String() + story + foot
+}
+
+func rank(t TargetState) int {
+	switch t.Stage {
+	case StageFailed:
+		return 0
+	case StageRetrying:
+		return 1
+	case StageHealthy:
+		return 3
+	}
+	return 2
+}
+
+// cellImages bounds a table cell.
+const cellImages = 6
+
+func (t TargetState) row() string {
+	var images, verified []string
+	for i, image := range t.Images {
+		if i == cellImages {
+			images = append(images, fmt.Sprintf("and %d more", len(t.Images)-i))
+			break
+		}
+		images = append(images, code(short(familiar(image.Repository), image.Digest)))
+		by := ""
+		if i < len(t.Evidence) {
+			by = cell(t.Evidence[i])
+		}
+		verified = append(verified, by)
+	}
+	for i, image := range t.Unpinned {
+		if i == cellImages {
+			break
+		}
+		images = append(images, code(clip(image.Reference, 200))+", not pinned")
+	}
+	if len(verified) > 0 && !slices.ContainsFunc(verified, func(v string) bool { return v != verified[0] }) {
+		verified = verified[:1]
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n",
+		Escape(t.label()), strings.Join(images, "<br>"), strings.Join(verified, "<br>"), t.applied(), t.health())
+}
+
+func cell(e policies.Evidence) string {
+	if len(e.Signatures) == 0 {
+		return "—"
+	}
+	return strings.TrimPrefix(signers(e), "signed by ")
+}
+
+func (t TargetState) applied() string {
+	if t.Applied == nil {
+		return "—"
+	}
+	changed := 0
+	for _, step := range t.Applied.Steps {
+		if step.Action != drift.Unchanged && step.Action != drift.Keep {
+			changed++
+		}
+	}
+	out := fmt.Sprintf("%s, %d changed", count(len(t.Applied.Steps), "object"), changed)
+	if n := len(t.Applied.Pending); n > 0 {
+		out += fmt.Sprintf(", %d being deleted", n)
+	}
+	return out
+}
+
+func (t TargetState) health() string {
+	switch {
+	case t.Stage == StageFailed:
+		return "✗ " + worst(t.Health, "failed")
+	case t.done():
+		return "✓ " + since(t.Since)
+	case t.Stage == StageWaiting:
+		return "… " + worst(t.Health, string(t.Stage))
+	}
+	return "… " + string(t.Stage)
+}
+
+// worst is the object that decides the health, with what it lacks.
+func worst(h drift.Health, otherwise string) string {
+	for _, status := range []drift.HealthStatus{drift.Failed, drift.Progressing} {
+		for _, o := range h.Objects {
+			if o.Status == status {
+				return Escape(clip(o.Object.String()+": "+o.Message, 200))
+			}
+		}
+	}
+	return otherwise
+}
+
+// story is what happened, what was done and what can be done, for what failed
+// or is being retried.
+func (s EnvironmentState) story(targets []TargetState, room int) string {
+	var happened, did, can []string
+	add := func(list *[]string, who, text string) {
+		text = paragraph(text)
+		if text == "" {
+			return
+		}
+		if who != "" {
+			text = Escape(who) + ": " + text
+		}
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
+		}
+	}
+	if s.Problem.Text != "" {
+		add(&happened, "", s.Problem.Text)
+		add(&did, "", "Nothing was applied; what ran before keeps running.")
+		add(&can, "", s.Problem.Hint)
+	}
+	for _, t := range targets {
+		who := t.label()
+		switch t.Stage {
+		case StageFailed:
+			add(&happened, who, t.Problem.Text)
+			if t.Applied == nil {
+				add(&did, who, "Nothing was applied; what ran before keeps running.")
+			} else {
+				add(&did, who, "The release was applied and stays; nothing of it goes on to the next environment.")
+			}
+			add(&can, who, t.Problem.Hint)
+		case StageRetrying:
+			add(&happened, who, t.Problem.Text)
+			if t.Applied == nil {
+				add(&did, who, "It is tried again; until then what ran before keeps running.")
+			} else {
+				add(&did, who, "It is tried again.")
+			}
+			add(&can, who, t.Problem.Hint)
+		}
+	}
+	room /= 3
+	return part("What happened.", happened, room) + part("What Pawl did.", did, room) + part("What you can do.", can, room)
+}
+
+// paragraph keeps the lines of a text.
+func paragraph(text string) string {
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(clip(text, 4_000)), "\n") {
+		lines = append(lines, Escape(line))
+	}
+	return strings.Join(lines, "<br>")
+}
+
+// part is one heading with its texts, as many as fit.
+func part(heading string, texts []string, room int) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	out := "**" + heading + "**"
+	for i, text := range texts {
+		line := "\n- " + text
+		if len(texts) == 1 {
+			line = " " + text
+		}
+		if len(out)+len(line) > room-60 {
+			return out + fmt.Sprintf("\n- and %d more\n\n", len(texts)-i)
+		}
+		out += line
+	}
+	return out + "\n\n"
+}
+
+func (s EnvironmentState) foot(r Report) string {
+	if r.CompletedAt.IsZero() || r.StartedAt.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("took %s\n", took(r.CompletedAt.Sub(r.StartedAt)))
+}
+
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", max(d.Milliseconds(), 0))
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+func count(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return fmt.Sprintf("%d %s", n, word)
+}
