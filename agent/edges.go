@@ -33,9 +33,10 @@ type Tags interface {
 type Cluster interface {
 	// Plan tells what Apply would do, by dry run and without writing.
 	Plan(ctx context.Context, v policies.Verified) (drift.Plan, error)
-	// Apply makes the live objects those of the release and keeps them so until
-	// the next Apply for the target or Forget.
-	Apply(ctx context.Context, v policies.Verified, mode environments.DriftMode) (drift.Applied, error)
+	// Apply makes the live objects those of the release and keeps them so, as the
+	// environment says (drift mode, health timeout), until the next Apply for the
+	// target.
+	Apply(ctx context.Context, v policies.Verified, environment environments.Environment) (drift.Applied, error)
 }
 
 // Forge is GitHub.

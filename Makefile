@@ -1,0 +1,49 @@
+# Everything builds with the same settings, so that nothing is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := build
+.PHONY: build test test-long check demo world bench controlplane tools clean fmt schema
+
+build: ## build bin/pawl
+	@go build -ldflags '$(LDFLAGS)' -o bin/pawl ./cmd/pawl
+
+test: tools controlplane ## run the tests (they start the real servers they need)
+	go test -timeout 20m ./...
+
+test-long: tools controlplane ## the same with long seeds and every fuzz target for a while
+	PAWL_LONG=1 go test -timeout 60m ./...
+
+check: tools ## what a change must pass before it lands: format, vet, tidy, tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted; run make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go mod tidy -diff
+	$(MAKE) test
+
+demo: tools controlplane build ## the whole loop on real parts, on this machine
+	@PAWL_CONTROLPLANE="$$(bin/pawl world controlplane)" bin/pawl demo $(ARGS)
+
+world: tools controlplane build ## start the real servers and print where they are, until Ctrl-C
+	@bin/pawl world $(ARGS)
+
+bench: tools controlplane build ## measure this machine; prints a table
+	@go run ./internal/bench $(ARGS)
+
+controlplane: ## build etcd, the API server, the controllers and a simulated node, once
+	@go run ./internal/testworld/controlplane/build
+
+tools:
+	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 1; }
+	@test -x "$$(git --exec-path)/git-http-backend" || { echo "git-http-backend is missing: apt-get install git"; exit 1; }
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+schema: build ## write docs/schema/*.json
+	@mkdir -p docs/schema && bin/pawl schema pipeline > docs/schema/pawl.json && bin/pawl schema agent > docs/schema/agent.json
+
+clean:
+	rm -rf bin

@@ -1,0 +1,202 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// Edges are the agent's ways to the world.
+type Edges struct {
+	Source   Source
+	Evidence Evidence
+	Tags     Tags
+	// Clusters by the name of the environment; these are the environments that
+	// the agent owns. One cluster may serve several.
+	Clusters map[string]Cluster
+	Forge    Forge
+}
+
+// Options are the agent's own settings, none of which a commit can change.
+type Options struct {
+	Branch string
+	// Poll is how often the branch is looked at without a webhook; TagPoll how
+	// often the tracked tags are.
+	Poll, TagPoll time.Duration
+	Trust         policies.Trust
+	Log           zerolog.Logger
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Agent takes what the config repo says to the clusters, and digests from one
+// environment to the next.
+type Agent struct {
+	options  Options
+	edges    Edges
+	renderer *render.Renderer
+	log      zerolog.Logger
+	now      func() time.Time
+	metrics  *metrics
+
+	board    *board
+	reporter *reporter
+	journal  *journal
+
+	// workers is the loop's own; running holds their goroutines.
+	workers map[environments.Target]*worker
+	running errgroup.Group
+
+	// proposed are the pull requests as they were last brought up to date, by
+	// environment and application. It is the promoter's own.
+	proposed map[entering]proposed
+
+	// heads are the commits of open promotion pull requests.
+	heads sync.Map
+
+	// current is what the newest usable revision asks for.
+	current atomic.Pointer[Plan]
+	// synced is set once the branch has been read for the first time.
+	synced atomic.Bool
+
+	// Wake-ups, of which one is pending at most: the branch may have moved; what
+	// promotions are decided on changed; a pull request did; a tag did.
+	fetch, promotions, pullRequests, tags chan struct{}
+}
+
+// New returns an agent that does nothing until Run.
+func New(edges Edges, options Options) *Agent {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	a := &Agent{
+		options: options, edges: edges, log: options.Log, now: options.Now,
+		renderer:     render.New(render.Options{}),
+		metrics:      newMetrics(),
+		board:        newBoard(options.Now),
+		workers:      map[environments.Target]*worker{},
+		fetch:        make(chan struct{}, 1),
+		promotions:   make(chan struct{}, 1),
+		pullRequests: make(chan struct{}, 1),
+		journal:      newJournal(options.Log),
+		proposed:     map[entering]proposed{},
+		tags:         make(chan struct{}, 1),
+	}
+	a.reporter = newReporter(a.report, options.Now, options.Log)
+	a.board.changed = func(s promote.EnvironmentState) {
+		a.reporter.offer(promote.Check(s, a.now()))
+		wake(a.promotions)
+	}
+	a.board.ended = func(s promote.EnvironmentState) {
+		if r := promote.Check(s, a.now()); !r.State.Final() {
+			a.reporter.offer(promote.Supersede(s, a.now()))
+		}
+	}
+	return a
+}
+
+// Run works until ctx ends, and returns when everything that it started has.
+func (a *Agent) Run(ctx context.Context) error {
+	loops := []func(context.Context){a.watchBranch, a.reporter.run, a.promoter, a.tracker}
+	for _, loop := range loops {
+		a.running.Go(func() error {
+			loop(ctx)
+			return nil
+		})
+	}
+	return a.running.Wait()
+}
+
+// Ready reports whether the branch has been read since the start.
+func (a *Agent) Ready() bool { return a.synced.Load() }
+
+// Event takes a hint that something moved; it never blocks.
+func (a *Agent) Event(e gitsync.Event) {
+	a.metrics.events.WithLabelValues(string(e.Origin)).Inc()
+	switch e.Subject {
+	case gitsync.AboutPullRequest:
+		wake(a.pullRequests)
+	case gitsync.AboutChecks:
+		// The agent's own checks come back as events: only those on the head of
+		// an open promotion are of interest.
+		if _, ours := a.heads.Load(e.Commit); ours {
+			wake(a.pullRequests)
+		}
+	case gitsync.AboutPackage:
+		wake(a.tags)
+	default:
+		wake(a.fetch)
+	}
+}
+
+// Notice takes what watching a cluster found; the clusters are made with it.
+func (a *Agent) Notice(n drift.Notice) { a.notice(n) }
+
+// watchBranch follows the branch, by webhooks and by polling.
+func (a *Agent) watchBranch(ctx context.Context) {
+	var head gitsync.Commit
+	tick := time.NewTicker(a.options.Poll)
+	defer tick.Stop()
+	failing := false
+	for {
+		rev, err := a.edges.Source.Fetch(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			a.metrics.fetches.WithLabelValues("failed").Inc()
+			a.metrics.stale.Set(1)
+			// Once is enough: the same failure returns with every poll.
+			if !failing {
+				a.log.Error().Err(err).Str("reason", classify(err).name).Msg("the branch cannot be read; what runs is kept")
+			}
+			failing = true
+		default:
+			a.metrics.fetches.WithLabelValues("ok").Inc()
+			a.metrics.stale.Set(0)
+			failing = false
+			if rev.Commit != head {
+				head = rev.Commit
+				a.advance(ctx, rev)
+			}
+			a.synced.Store(true)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.fetch:
+		case <-tick.C:
+		}
+	}
+}
+
+// report sends one report and counts it.
+func (a *Agent) report(ctx context.Context, r promote.Report) error {
+	err := a.edges.Forge.Report(ctx, r)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		a.metrics.reports.WithLabelValues("failed").Inc()
+		return err
+	}
+	a.metrics.reports.WithLabelValues(string(r.State)).Inc()
+	return err
+}
+
+// wake makes sure that the receiver looks again after this moment.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

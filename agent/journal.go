@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/promote"
+)
+
+// journal remembers the last decision about what enters each environment, for
+// the status page, and logs a decision when it differs from the one before.
+type journal struct {
+	log zerolog.Logger
+
+	mu      sync.Mutex
+	entries map[entering]Promotion
+}
+
+// entering is one application's way into one environment.
+type entering struct{ environment, application string }
+
+// Promotion is what was last decided about an application's way into an environment.
+type Promotion struct {
+	Environment string `json:"environment"`
+	Application string `json:"application,omitempty"` // empty where all go together
+	Verdict     string `json:"verdict"`               // nothing, wait or go
+	Why         string `json:"why,omitempty"`
+	PullRequest int    `json:"pullRequest,omitempty"`
+	URL         string `json:"url,omitempty"`
+	State       string `json:"state,omitempty"`
+	Blocked     string `json:"blocked,omitempty"`
+}
+
+func newJournal(log zerolog.Logger) *journal {
+	return &journal{log: log, entries: map[entering]Promotion{}}
+}
+
+// decided takes in a decision about an environment.
+func (j *journal) decided(d promote.Decision) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, b := range d.Batches {
+		key := entering{d.Environment, b.Application}
+		before, now := j.entries[key], Promotion{
+			Environment: d.Environment, Application: b.Application, Verdict: string(b.Verdict), Why: b.Why,
+		}
+		if b.Verdict == promote.Go {
+			now.PullRequest, now.URL, now.State, now.Blocked = before.PullRequest, before.URL, before.State, before.Blocked
+		}
+		j.entries[key] = now
+		if before.Verdict != now.Verdict || before.Why != now.Why {
+			j.log.Info().Str("target", environments.Target{Environment: d.Environment, Application: b.Application}.String()).
+				Str("verdict", now.Verdict).Int("digests", len(b.Moves)).Msg(now.Why)
+		}
+	}
+}
+
+// pull takes in the pull request of a batch.
+func (j *journal) pull(environment, application string, pull promote.PullRequest) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	key := entering{environment, application}
+	e := j.entries[key]
+	e.PullRequest, e.URL, e.State, e.Blocked = pull.Number, pull.URL, string(pull.State), pull.Blocked
+	j.entries[key] = e
+}
+
+// of returns what was decided about an environment, by application.
+func (j *journal) of(environment string, order []string) []Promotion {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var list []Promotion
+	for _, application := range append([]string{""}, order...) {
+		if p, ok := j.entries[entering{environment, application}]; ok {
+			list = append(list, p)
+		}
+	}
+	return list
+}

@@ -1,0 +1,39 @@
+package agent
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are what Prometheus sees; docs/reference.md lists them.
+type metrics struct {
+	registry     *prometheus.Registry
+	events       *prometheus.CounterVec
+	fetches      *prometheus.CounterVec
+	stale        prometheus.Gauge
+	renders      *prometheus.CounterVec
+	deploys      *prometheus.CounterVec
+	drift        *prometheus.CounterVec
+	driftSeconds prometheus.Histogram
+	reports      *prometheus.CounterVec
+	proposals    *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		events:   counter("pawl_events_total", "Hints that something moved, by origin.", "origin"),
+		fetches:  counter("pawl_fetches_total", "Looks at the config repo's branch, by result.", "result"),
+		stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "pawl_branch_stale",
+			Help: "1 while the branch cannot be read and the last good revision is kept."}),
+		renders: counter("pawl_renders_total", "Builds of overlays; unchanged ones are not built.", "environment"),
+		deploys: counter("pawl_deploys_total", "Tries to bring a revision to a target, by result: applied or the reason.", "environment", "application", "result"),
+		drift:   counter("pawl_drift_total", "Differences between release and live objects, by what was done: corrected, reported or failed.", "environment", "result"),
+		driftSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_drift_correction_seconds",
+			Help: "From seeing drift to having put it back.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		reports:   counter("pawl_reports_total", "Reports to GitHub, by state, or failed.", "state"),
+		proposals: counter("pawl_proposals_total", "Promotion pull requests brought up to date, by what came of it.", "environment", "result"),
+	}
+	m.registry.MustRegister(m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
+	return m
+}

@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/promote"
+)
+
+// outbox is a GitHub that can be down.
+type outbox struct {
+	down error
+	got  []string
+}
+
+func (o *outbox) send(_ context.Context, r promote.Report) error {
+	if o.down != nil {
+		return o.down
+	}
+	o.got = append(o.got, fmt.Sprintf("%s %s %s %s", r.Environment, r.Commit, r.State, r.Title))
+	return nil
+}
+
+func report(commit, state, title string) promote.Report {
+	return promote.Report{Environment: "dev", Commit: gitsync.Commit(commit), State: promote.ReportState(state), Title: title}
+}
+
+// reporting runs a reporter in a bubble whose clock moves only when all wait.
+func reporting(t *testing.T, do func(r *reporter, o *outbox)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{}
+		r := newReporter(o.send, time.Now, zerolog.Nop())
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go r.run(ctx)
+		do(r, o)
+	})
+}
+
+func TestADeployIsThreeReports(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		r.offer(report("1", "queued", ""))
+		synctest.Wait()
+		for i := range 10 {
+			r.offer(report("1", "in_progress", fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		r.offer(report("1", "success", "done"))
+		synctest.Wait()
+		want := []string{"dev 1 queued ", "dev 1 in_progress 0", "dev 1 success done"}
+		if !slices.Equal(o.got, want) {
+			t.Errorf("sent %q; want %q", o.got, want)
+		}
+	})
+}
+
+func TestLongProgressIsToldNowAndThen(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		r.offer(report("1", "in_progress", "0 of 9"))
+		synctest.Wait()
+		r.offer(report("1", "in_progress", "4 of 9"))
+		time.Sleep(progressEvery + time.Second) // of the bubble's clock
+		if len(o.got) != 2 || o.got[1] != "dev 1 in_progress 4 of 9" {
+			t.Errorf("sent %q; want the newest count after %s", o.got, progressEvery)
+		}
+	})
+}
+
+func TestReportsOutliveAnOutage(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		o.down = errors.New("502")
+		r.offer(report("1", "queued", ""))
+		synctest.Wait()
+		r.offer(report("1", "superseded", ""))
+		r.offer(report("2", "success", ""))
+		time.Sleep(time.Hour) // of the bubble's clock
+		o.down = nil
+		time.Sleep(2 * time.Minute)
+		want := []string{"dev 1 superseded ", "dev 2 success "}
+		if !slices.Equal(o.got, want) {
+			t.Errorf("sent %q; want only the last word on each check, in order: %q", o.got, want)
+		}
+	})
+}
+
+// permanentError is what GitHub says of a commit that it does not know.
+type permanentError struct{ error }
+
+func (permanentError) Permanent() bool { return true }
+
+func TestAReportThatIsRefusedForGoodHoldsNothingUp(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		o.down = permanentError{errors.New("unknown commit")}
+		r.offer(report("1", "success", ""))
+		synctest.Wait()
+		o.down = nil
+		r.offer(report("2", "success", ""))
+		synctest.Wait()
+		if !slices.Equal(o.got, []string{"dev 2 success "}) {
+			t.Errorf("sent %q; want the second report, at once", o.got)
+		}
+	})
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// fate is what the agent does after a failure.
+type fate int
+
+const (
+	// retry: the cause may pass by itself within seconds or minutes.
+	retry fate = iota
+	// stalled: a person must act. It is still looked at again from time to time,
+	// because what they do may be invisible in git: sign an image, say.
+	stalled
+)
+
+// reason is a row of the one table that turns an error into what is reported.
+// docs/reasons.md has a section for each; a test keeps it complete.
+type reason struct {
+	name string
+	fate fate
+	hint string
+	is   func(error) bool
+}
+
+var reasons = []reason{
+	{"PipelineInvalid", stalled, "Mend pawl.yaml; `pawl check` shows the same problems before a push.", as[*environments.Problems]},
+	{"PipelineInvalid", stalled, "Add pawl.yaml to the root of the repository; environments/example has one to copy.", as[*pipelineMissing]},
+	{"OverlayMissing", stalled, "Restore the overlay, or take the environment out of pawl.yaml. Nothing was deleted.", as[*environments.Unusable]},
+	{"BranchGone", retry, "", as[*gitsync.BranchGone]},
+	{"RepositoryGone", retry, "", as[*gitsync.RepositoryGone]},
+	{"AccessDenied", retry, "", as[*gitsync.AccessDenied]},
+	{"TooLarge", retry, "", as[*gitsync.TooLarge]},
+	{"RenderEmpty", stalled, "An overlay that renders nothing never empties an environment. Restore its resources.", as[*render.Empty]},
+	{"ImageUnpinned", stalled, "Write the digests with `pawl pin`, or let the first environment track the tag.", as[*render.UnpinnedError]},
+	{"RenderFailed", stalled, "Try it with `pawl render`; the last good release keeps running.", as[*render.Error]},
+	{"ImageRefused", stalled, "", as[*policies.Refusal]},
+	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
+	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
+	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them.", as[*drift.Conflict]},
+	{"LiveUnknown", retry, "What cannot be read is never taken for absent. The agent goes on trying.", as[*drift.UnknownLive]},
+	{"Failed", retry, "The agent goes on trying.", func(error) bool { return true }},
+}
+
+func as[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// classify finds the reason of an error.
+func classify(err error) reason {
+	for _, r := range reasons {
+		if r.is(err) {
+			return r
+		}
+	}
+	panic("the last reason matches every error")
+}
+
+// problem is the error as it is reported.
+func problem(err error) promote.Problem {
+	r := classify(err)
+	p := promote.Problem{Reason: r.name, Text: err.Error(), Hint: r.hint}
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		p.Hint = h.Hint()
+	}
+	return p
+}
+
+// pipelineMissing says that a commit has no pawl.yaml.
+type pipelineMissing struct{ commit gitsync.Commit }
+
+func (e *pipelineMissing) Error() string {
+	return fmt.Sprintf("commit %s has no %s in its root", e.commit.Short(), PipelineFile)
+}

@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/render"
+)
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		says string
+		err  error
+		want string
+		fate fate
+	}{
+		{"a pawl.yaml that does not load waits for a person", &environments.Problems{}, "PipelineInvalid", stalled},
+		{"a commit without pawl.yaml waits for a person", &pipelineMissing{"abc"}, "PipelineInvalid", stalled},
+		{"an empty render waits for a person", &render.Empty{}, "RenderEmpty", stalled},
+		{"an unsigned image waits for a person", &policies.Refusal{}, "ImageRefused", stalled},
+		{"a registry that is down is asked again soon", &policies.Unavailable{}, "EvidenceUnavailable", retry},
+		{"a branch that is gone is looked for again", &gitsync.BranchGone{}, "BranchGone", retry},
+		{"wrapping does not hide the cause", fmt.Errorf("outer: %w", &render.Error{Err: errors.New("x")}), "RenderFailed", stalled},
+		{"what nobody knows is tried again", errors.New("odd"), "Failed", retry},
+	} {
+		if got := classify(c.err); got.name != c.want || got.fate != c.fate {
+			t.Errorf("%s: got %s (%d), want %s (%d)", c.says, got.name, got.fate, c.want, c.fate)
+		}
+	}
+}
+
+func TestEveryReasonIsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile(`(?m)^## (\S+)$`).FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, m[1])
+	}
+	known := []string{reasonUnhealthy}
+	for _, r := range reasons {
+		known = append(known, r.name)
+	}
+	for _, name := range known {
+		if !slices.Contains(documented, name) {
+			t.Errorf("docs/reasons.md has no section %s", name)
+		}
+	}
+	for _, name := range documented {
+		if !slices.Contains(known, name) {
+			t.Errorf("docs/reasons.md has a section %s, which no error leads to", name)
+		}
+	}
+}

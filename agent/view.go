@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/promote"
+)
+
+// Status returns the state of every environment that the agent owns.
+func (a *Agent) Status() Status {
+	var status Status
+	var order []string
+	if p := a.current.Load(); p != nil {
+		status.Commit = p.Revision.Commit
+		for _, e := range p.Pipeline.Order() {
+			order = append(order, e.Name)
+		}
+	}
+	for name := range a.edges.Clusters {
+		if !slices.Contains(order, name) {
+			order = append(order, name)
+		}
+	}
+	for _, name := range order {
+		if state, ok := a.board.environment(name); ok {
+			status.Environments = append(status.Environments, a.environmentStatus(state))
+		}
+	}
+	return status
+}
+
+func (a *Agent) environmentStatus(state promote.EnvironmentState) EnvironmentStatus {
+	e := EnvironmentStatus{
+		Name: state.Environment, Commit: state.Commit, Problem: problemStatus(state.Problem),
+		State:   string(promote.Check(state, a.now()).State),
+		Targets: []TargetStatus{},
+	}
+	for _, t := range state.Targets {
+		s := TargetStatus{
+			Target: t.Target.String(), Application: t.Target.Application, Stage: string(t.Stage),
+			Images: []string{}, Problem: problemStatus(t.Problem),
+		}
+		for _, i := range t.Images {
+			if !slices.Contains(s.Images, i.Pinned()) {
+				s.Images = append(s.Images, i.Pinned())
+			}
+		}
+		if !t.Since.IsZero() {
+			s.Since = t.Since.UTC().Format(time.RFC3339)
+		}
+		for _, d := range a.board.driftOf(t.Target) {
+			s.Drift = append(s.Drift, driftStatus(d))
+		}
+		e.Targets = append(e.Targets, s)
+	}
+	var applications []string
+	for _, t := range state.Targets {
+		applications = append(applications, t.Target.Application)
+	}
+	e.Entering = a.journal.of(state.Environment, applications)
+	return e
+}
+
+func problemStatus(p promote.Problem) *ProblemStatus {
+	if p == (promote.Problem{}) {
+		return nil
+	}
+	return &ProblemStatus{Reason: p.Reason, Text: p.Text, Hint: p.Hint}
+}
+
+func driftStatus(d drift.Drift) DriftStatus {
+	s := DriftStatus{
+		Object: d.Object.String(), Deleted: d.Deleted, Manager: d.Manager,
+		SeenAt: d.SeenAt.UTC().Format(time.RFC3339Nano),
+	}
+	for _, c := range d.Changes {
+		s.Fields = append(s.Fields, c.Path)
+	}
+	if !d.CorrectedAt.IsZero() {
+		took := float64(d.CorrectedAt.Sub(d.SeenAt).Microseconds()) / 1000
+		s.TookMillis = &took
+	}
+	if d.Err != nil {
+		s.Error = d.Err.Error()
+	}
+	return s
+}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+)
+
+// job is one revision to bring to one target.
+type job struct {
+	revision    gitsync.Revision
+	environment environments.Environment
+	target      environments.Target
+}
+
+// worker brings revisions to one target, one at a time. Of those that wait,
+// the newest wins; the others are never looked at.
+type worker struct {
+	do func(context.Context, job) error
+
+	mu   sync.Mutex
+	next *job
+	wake chan struct{}
+}
+
+func newWorker(do func(context.Context, job) error) *worker {
+	return &worker{do: do, wake: make(chan struct{}, 1)}
+}
+
+// assign makes j the next job.
+func (w *worker) assign(j job) {
+	w.mu.Lock()
+	w.next = &j
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop makes the worker forget its job: nothing is tried again.
+func (w *worker) drop() {
+	w.mu.Lock()
+	w.next = nil
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) take() (job, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next == nil {
+		return job{}, false
+	}
+	j := *w.next
+	w.next = nil
+	return j, true
+}
+
+// Waits between tries, by fate.
+const (
+	retryFirst, retryMost     = time.Second, time.Minute
+	stalledFirst, stalledMost = 30 * time.Second, 10 * time.Minute
+)
+
+// run works until ctx ends. A job that failed is tried again, with growing
+// waits, until it succeeds or a newer one is assigned.
+func (w *worker) run(ctx context.Context) {
+	var (
+		current job
+		again   <-chan time.Time
+		waits   = map[fate]*backoff.ExponentialBackOff{}
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+			again = nil
+			j, ok := w.take()
+			if !ok {
+				continue
+			}
+			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
+		case <-again:
+			again = nil
+		}
+		if err := w.do(ctx, current); err != nil {
+			f := classify(err).fate
+			if waits[f] == nil {
+				waits[f] = newBackoff(f)
+			}
+			again = time.After(waits[f].NextBackOff())
+		}
+	}
+}
+
+func newBackoff(f fate) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.Multiplier = 2
+	b.InitialInterval, b.MaxInterval = retryFirst, retryMost
+	if f == stalled {
+		b.InitialInterval, b.MaxInterval = stalledFirst, stalledMost
+	}
+	return b
+}

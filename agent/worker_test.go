@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+)
+
+func at(commit gitsync.Commit) job { return job{revision: gitsync.Revision{Commit: commit}} }
+
+func TestOfWaitingRevisionsTheNewestWins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var done []gitsync.Commit
+		first := make(chan struct{})
+		w := newWorker(func(_ context.Context, j job) error {
+			if j.revision.Commit == "1" {
+				<-first
+			}
+			done = append(done, j.revision.Commit)
+			return nil
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go w.run(ctx)
+		w.assign(at("1"))
+		synctest.Wait()
+		w.assign(at("2"))
+		w.assign(at("3"))
+		close(first)
+		synctest.Wait()
+		if len(done) != 2 || done[1] != "3" {
+			t.Errorf("worked on %v; want 1 and then 3", done)
+		}
+	})
+}
+
+func TestAFixIsNotBehindTheFailureItMends(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var done []gitsync.Commit
+		w := newWorker(func(_ context.Context, j job) error {
+			done = append(done, j.revision.Commit)
+			if j.revision.Commit == "bad" {
+				return &policies.Refusal{}
+			}
+			return nil
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go w.run(ctx)
+		w.assign(at("bad"))
+		synctest.Wait()
+		w.assign(at("fix"))
+		synctest.Wait() // no time passes in here
+		if len(done) != 2 || done[1] != "fix" {
+			t.Errorf("worked on %v; want the fix at once", done)
+		}
+		time.Sleep(time.Hour) // of the bubble's clock
+		if len(done) != 2 {
+			t.Errorf("worked on %v; the replaced revision must not come back", done)
+		}
+	})
+}
+
+func TestFailuresAreTriedAgainAtTheirPace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		says        string
+		err         error
+		within      time.Duration
+		least, most int
+	}{
+		{"what may pass by itself, within seconds", errors.New("down"), 30 * time.Second, 4, 8},
+		{"what needs a person, rarely", &policies.Refusal{}, 10 * time.Minute, 3, 7},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			w := newWorker(func(context.Context, job) error { tries++; return c.err })
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go w.run(ctx)
+			w.assign(at("1"))
+			time.Sleep(c.within) // of the bubble's clock
+			synctest.Wait()
+			if tries < c.least || tries > c.most {
+				t.Errorf("%s: %d tries in %s; want %d to %d", c.says, tries, c.within, c.least, c.most)
+			}
+		})
+	}
+}
+
+func TestADroppedJobIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		w := newWorker(func(context.Context, job) error { tries++; return errors.New("down") })
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go w.run(ctx)
+		w.assign(at("1"))
+		synctest.Wait()
+		w.drop()
+		time.Sleep(time.Hour) // of the bubble's clock
+		if tries != 1 {
+			t.Errorf("%d tries; want no more after the job was dropped", tries)
+		}
+	})
+}
