@@ -1,0 +1,212 @@
+package agent
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// The comments of the fields below are also the descriptions in the JSON
+// Schema that editors show: write them for whoever configures an agent.
+
+// Config is the agent's own configuration. It is the platform team's and lies
+// in the cluster, not in the config repo: who can merge there must not be able
+// to lower the bar.
+type Config struct {
+	APIVersion string `json:"apiVersion" jsonschema:"enum=pawl.dev/v1alpha1"`
+	Kind       string `json:"kind" jsonschema:"enum=Agent"`
+	// The config repo.
+	Repository RepositoryConfig `json:"repository"`
+	// How the agent speaks with GitHub.
+	GitHub GitHubConfig `json:"github"`
+	// Credentials for reading the repository with git, if not those for GitHub.
+	Git *GitConfig `json:"git,omitempty"`
+	// The environments of pawl.yaml that this agent owns.
+	Environments []EnvironmentConfig `json:"environments" jsonschema:"minItems=1,maxItems=100"`
+	// The namespace where the agent keeps its inventory, in each cluster.
+	Namespace string `json:"namespace,omitempty" jsonschema:"default=pawl-system"`
+	// What must have signed an image before it runs. An image that no rule
+	// matches is refused; where several match, each must be satisfied.
+	Trust []TrustConfig `json:"trust" jsonschema:"minItems=1,maxItems=1000"`
+	// Registries that need credentials or a certificate authority of their own.
+	Registries []RegistryConfig `json:"registries,omitempty" jsonschema:"maxItems=100"`
+	// How tracked tags are followed.
+	Tags TagsConfig `json:"tags,omitempty,omitzero"`
+	// Where the agent listens.
+	HTTP HTTPConfig `json:"http,omitempty,omitzero"`
+	// What the agent logs.
+	Log LogConfig `json:"log,omitempty,omitzero"`
+}
+
+// RepositoryConfig is the config repo.
+type RepositoryConfig struct {
+	// Its address for git over HTTPS, without credentials.
+	URL string `json:"url" jsonschema:"minLength=1,maxLength=2048,example=https://github.com/acme/shop.git"`
+	// Owner and name on GitHub; left out where the address ends in them.
+	Name string `json:"name,omitempty" jsonschema:"minLength=1,maxLength=200,example=acme/shop"`
+	// The branch that is watched.
+	Branch string `json:"branch,omitempty" jsonschema:"minLength=1,maxLength=200,default=main"`
+	// How often the branch is looked at without a webhook, 1s to 1h.
+	Poll environments.Duration `json:"poll,omitempty"`
+	// A file with the certificate authorities of the git server, in PEM, beside
+	// the system's.
+	CA string `json:"ca,omitempty" jsonschema:"minLength=1"`
+}
+
+// GitHubConfig is how the agent speaks with GitHub. Exactly one of Token and
+// App is set.
+type GitHubConfig struct {
+	// The root of the REST API.
+	API string `json:"api,omitempty" jsonschema:"minLength=1,default=https://api.github.com/"`
+	// A token. It cannot write checks: commit statuses are reported instead.
+	Token *SecretFile `json:"token,omitempty"`
+	// A GitHub App.
+	App *AppConfig `json:"app,omitempty"`
+	// Webhooks; left out where the branch is only polled.
+	Webhook *WebhookConfig `json:"webhook,omitempty"`
+}
+
+// AppConfig is an installation of a GitHub App.
+type AppConfig struct {
+	// The App's id.
+	ID int64 `json:"id" jsonschema:"minimum=1"`
+	// The id of its installation on the repository's owner.
+	Installation int64 `json:"installation" jsonschema:"minimum=1"`
+	// The App's private key, as GitHub hands it out.
+	Key SecretFile `json:"key"`
+}
+
+// WebhookConfig is how GitHub's webhooks are authenticated.
+type WebhookConfig struct {
+	// The secret that GitHub signs with.
+	Secret SecretFile `json:"secret"`
+}
+
+// GitConfig are credentials for git.
+type GitConfig struct {
+	// The user's name; "x-access-token" where the password is GitHub's token.
+	Username string `json:"username" jsonschema:"minLength=1"`
+	// The password or token.
+	Password SecretFile `json:"password"`
+}
+
+// EnvironmentConfig is an environment that the agent owns, and its cluster.
+type EnvironmentConfig struct {
+	// The name of the environment in pawl.yaml.
+	Name string `json:"name"`
+	// A kubeconfig file; the cluster that the agent runs in if left out.
+	Kubeconfig string `json:"kubeconfig,omitempty" jsonschema:"minLength=1"`
+	// The context in the kubeconfig; its current one if left out.
+	Context string `json:"context,omitempty" jsonschema:"minLength=1"`
+}
+
+// TrustConfig demands a signature of the images that it matches.
+type TrustConfig struct {
+	// The repositories: "*" matches within one part of the path, "**" any number
+	// of parts, and "**" alone every image.
+	Images string `json:"images" jsonschema:"minLength=1,maxLength=512,example=ghcr.io/acme/*"`
+	// The signers; a signature by any one of them satisfies the rule.
+	Keys []KeyConfig `json:"keys" jsonschema:"minItems=1,maxItems=100"`
+}
+
+// KeyConfig is a public key.
+type KeyConfig struct {
+	// What reports call the key.
+	Name string `json:"name" jsonschema:"minLength=1,maxLength=100,example=release"`
+	// The file with the public key, as "cosign generate-key-pair" writes it.
+	File string `json:"file" jsonschema:"minLength=1,example=/etc/pawl/release.pub"`
+}
+
+// RegistryConfig is how one registry is reached.
+type RegistryConfig struct {
+	// Its name, with the port where it has one.
+	Host string `json:"host" jsonschema:"minLength=1,maxLength=255,example=ghcr.io"`
+	// Speak HTTP without TLS.
+	Insecure bool `json:"insecure,omitempty"`
+	// A file with the registry's certificate authorities, in PEM, beside the system's.
+	CA string `json:"ca,omitempty" jsonschema:"minLength=1"`
+	// Who signs in; nobody if left out.
+	Credentials *GitConfig `json:"credentials,omitempty"`
+}
+
+// TagsConfig is how tracked tags are followed.
+type TagsConfig struct {
+	// How often the registry is asked without a webhook, 5s to 24h.
+	Poll environments.Duration `json:"poll,omitempty"`
+}
+
+// HTTPConfig is where the agent listens.
+type HTTPConfig struct {
+	// For GitHub's webhooks and the probes.
+	Public string `json:"public,omitempty" jsonschema:"minLength=1,default=:8080"`
+	// For metrics and the state of the environments: keep it inside the cluster.
+	Internal string `json:"internal,omitempty" jsonschema:"minLength=1,default=:8081"`
+}
+
+// LogConfig is what the agent logs.
+type LogConfig struct {
+	Level  string `json:"level,omitempty" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info"`
+	Format string `json:"format,omitempty" jsonschema:"enum=json,enum=console,default=json"`
+}
+
+// withDefaults fills in what was left out. These are all the defaults.
+func (c Config) withDefaults() Config {
+	fill(&c.Repository.Branch, "main")
+	fill(&c.Repository.Poll, environments.Duration(5*time.Second))
+	fill(&c.Repository.Name, repositoryName(c.Repository.URL))
+	fill(&c.GitHub.API, "https://api.github.com/")
+	fill(&c.Namespace, "pawl-system")
+	fill(&c.Tags.Poll, environments.Duration(30*time.Second))
+	fill(&c.HTTP.Public, ":8080")
+	fill(&c.HTTP.Internal, ":8081")
+	fill(&c.Log.Level, "info")
+	fill(&c.Log.Format, "json")
+	return c
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+//go:embed config.go
+var configSource string
+
+//go:embed secret.go
+var secretSource string
+
+var configSchema = sync.OnceValue(func() *environments.Schema {
+	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, secretSource)
+})
+
+// ConfigSchema is the JSON Schema of the agent's configuration.
+func ConfigSchema() *environments.Schema { return configSchema() }
+
+// LoadConfig reads the agent's configuration strictly and fills in the
+// defaults. The error is *environments.Problems. Other files are not touched:
+// CheckFiles does that.
+func LoadConfig(file string, data []byte) (Config, error) {
+	c, doc := environments.Decode[Config](file, data, configSchema())
+	c.check(doc)
+	if err := doc.Err(); err != nil {
+		return Config{}, err
+	}
+	return c.withDefaults(), nil
+}
+
+// Validate checks a configuration that was made by a program, like LoadConfig
+// does one that was written by a person.
+func (c Config) Validate() error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("check the configuration: %w", err)
+	}
+	_, err = LoadConfig("configuration", text) // JSON is YAML
+	return err
+}
