@@ -32,6 +32,8 @@ type Image struct {
 	// "sha256:…". docker.io is written "index.docker.io/library/…".
 	Repository string
 	Digest     string
+	// Tag is the tag beside the digest, empty if the reference has none.
+	Tag string
 	// Object and Field tell where it stands: "Deployment shop-dev/web" and
 	// "spec.template.spec.containers[0].image".
 	Object string

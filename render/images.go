@@ -1,0 +1,221 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// imagesOf finds every image that an object names: in the containers of pods
+// and pod templates wherever they stand, in image volumes, and in every field
+// of any kind whose name says that it holds an image. What is found but cannot
+// be read as one image is an error: it cannot be verified either.
+func imagesOf(o *unstructured.Unstructured) ([]Image, error) {
+	if o.GroupVersionKind().Group == "" && (o.GetKind() == "ConfigMap" || o.GetKind() == "Secret") {
+		return nil, nil // data, which no kubelet runs
+	}
+	find := imageFinder{object: objectName(o), workload: workloads[o.GroupVersionKind().GroupKind().String()]}
+	if err := find.in(o.Object, ""); err != nil {
+		return nil, err
+	}
+	return find.images, nil
+}
+
+// workloads are the kinds whose containers the kubelet runs: a container
+// without an image there is no matter of a default by some operator.
+var workloads = map[string]bool{
+	"Pod": true, "PodTemplate": true, "ReplicationController": true,
+	"Deployment.apps": true, "StatefulSet.apps": true, "DaemonSet.apps": true, "ReplicaSet.apps": true,
+	"Job.batch": true, "CronJob.batch": true,
+}
+
+type imageFinder struct {
+	object   string
+	workload bool
+	images   []Image
+}
+
+// in looks through a value, the keys of maps in order.
+func (f *imageFinder) in(value any, field string) error {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if err := f.inField(key, v[key], fieldUnder(field, key)); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for i, child := range v {
+			if err := f.in(child, fmt.Sprintf("%s[%d]", field, i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *imageFinder) inField(key string, value any, field string) error {
+	switch {
+	case selectors[key]:
+		return nil // names and values of labels, which run nothing
+	case containers[key]:
+		if err := f.inContainers(value, field); err != nil {
+			return err
+		}
+	case namesImage(key):
+		switch v := value.(type) {
+		case string:
+			return f.add(v, field)
+		case map[string]any:
+			if reference, at, ok := composed(v, field); ok {
+				if err := f.add(reference, at); err != nil {
+					return err
+				}
+			}
+		case []any:
+			for i, child := range v {
+				if s, ok := child.(string); ok {
+					if err := f.add(s, fmt.Sprintf("%s[%d]", field, i)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return f.in(value, field)
+}
+
+// inContainers refuses containers of a built-in workload without an image.
+func (f *imageFinder) inContainers(value any, field string) error {
+	list, ok := value.([]any)
+	if !ok || !f.workload {
+		return nil
+	}
+	for i, child := range list {
+		container, ok := child.(map[string]any)
+		if !ok {
+			continue
+		}
+		if image, ok := container["image"].(string); !ok || strings.TrimSpace(image) == "" {
+			return &Error{Object: f.object, Field: fmt.Sprintf("%s[%d].image", field, i), Err: errors.New("is missing; name the image")}
+		}
+	}
+	return nil
+}
+
+var (
+	containers = map[string]bool{"containers": true, "initContainers": true, "ephemeralContainers": true}
+	selectors  = map[string]bool{"labels": true, "matchLabels": true, "nodeSelector": true}
+	imageField = regexp.MustCompile(`(?i)image(s|name|ref|reference)?$`)
+)
+
+// namesImage says whether a field or annotation of this name holds an image:
+// image, images, sidecarImage, imageName, sidecar.istio.io/proxyImage.
+func namesImage(key string) bool { return imageField.MatchString(key) }
+
+// composed puts an image together that is written in parts, as charts have it:
+// {repository, tag, digest}, or {reference} as in image volumes.
+func composed(v map[string]any, field string) (reference, at string, ok bool) {
+	text := func(key string) string { s, _ := v[key].(string); return s }
+	for _, key := range []string{"reference", "ref"} {
+		if s := text(key); s != "" {
+			return s, fieldUnder(field, key), true
+		}
+	}
+	reference = text("repository")
+	if reference == "" && (v["tag"] != nil || text("digest") != "") {
+		reference = text("name")
+	}
+	if reference == "" {
+		return "", "", false
+	}
+	if registry := text("registry"); registry != "" {
+		reference = strings.TrimSuffix(registry, "/") + "/" + reference
+	}
+	if tag := v["tag"]; tag != nil && tag != "" {
+		reference += ":" + fmt.Sprint(tag)
+	}
+	if digest := text("digest"); digest != "" {
+		reference += "@" + digest
+	}
+	return reference, field, true
+}
+
+// add parses an image and notes it.
+func (f *imageFinder) add(reference, field string) error {
+	trimmed := strings.TrimSpace(reference)
+	if trimmed == "" {
+		return nil
+	}
+	for _, prefix := range []string{"http://", "https://"} {
+		if strings.HasPrefix(trimmed, prefix) {
+			return nil // a picture: no runtime takes an image from a URL
+		}
+	}
+	if !f.workload && strings.ContainsAny(trimmed, "*!|<>") {
+		return nil // a pattern, as policies have them: no runtime takes one
+	}
+	for _, prefix := range []string{"docker://", "oci://"} {
+		trimmed = strings.TrimPrefix(trimmed, prefix)
+	}
+	image, err := parseImage(trimmed)
+	if err != nil {
+		return &Error{Object: f.object, Field: field, Err: err}
+	}
+	image.Reference, image.Object, image.Field = reference, f.object, field
+	f.images = append(f.images, image)
+	return nil
+}
+
+var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// parseImage reads a reference into its normal form. Digest is empty where the
+// reference has none.
+func parseImage(reference string) (Image, error) {
+	named, digest, pinned := strings.Cut(reference, "@")
+	if pinned && !sha256Digest.MatchString(digest) {
+		return Image{}, fmt.Errorf("%q is pinned by no sha256 digest; write @sha256: and 64 hex digits", shorten(reference))
+	}
+	tag, err := name.NewTag(named)
+	if err != nil {
+		return Image{}, fmt.Errorf("%q is no image reference, so it cannot be verified; write the image itself: registry/repository@sha256:…", shorten(reference))
+	}
+	image := Image{Repository: tag.Context().Name(), Digest: digest}
+	if strings.HasSuffix(named, ":"+tag.TagStr()) {
+		image.Tag = tag.TagStr()
+	}
+	return image, nil
+}
+
+func shorten(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "…"
+	}
+	return s
+}
+
+// fieldUnder is under for keys that may hold dots themselves.
+func fieldUnder(parent, key string) string {
+	if strings.ContainsAny(key, "./") {
+		return parent + "[" + key + "]"
+	}
+	if parent == "" {
+		return key
+	}
+	return parent + "." + key
+}
+
+// reachable says whether kustomize's images: transformer rewrites a field. It
+// looks into containers and initContainers anywhere, and into the image volumes
+// of the built-in kinds.
+func reachable(field string) bool {
+	return reachableField.MatchString(field)
+}
+
+var reachableField = regexp.MustCompile(`(^|\.)(containers|initContainers)\[\d+\]\.image$|^spec\.((jobTemplate\.spec\.)?template\.spec\.)?volumes\[\d+\]\.image\.reference$`)
