@@ -39,7 +39,7 @@ func build(ctx context.Context, fsys *treeFS, overlay string, ownSchema bool) (o
 	for _, r := range built.Resources() {
 		object, err := decode(&r.RNode)
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", r.GetKind(), r.GetName(), err)
+			return nil, &Error{Object: r.GetKind() + " " + r.GetName(), Err: err}
 		}
 		objects = append(objects, object)
 	}

@@ -17,6 +17,11 @@ func (s *scan) explain(err error) error {
 	if errors.As(err, &p) {
 		return &Error{File: top, Err: errors.New("kustomize cannot digest this overlay and panicked: " + plain(p.value, s.secrets()))}
 	}
+	var undecoded *Error
+	if errors.As(err, &undecoded) {
+		undecoded.Err = errors.New(plain(undecoded.Err.Error(), s.secrets()))
+		return s.locate(undecoded)
+	}
 	if strings.Contains(err.Error(), "kustomization.yaml is empty") {
 		for _, k := range s.kustomizations {
 			if k.content.CheckEmpty() != nil {

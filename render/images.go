@@ -173,6 +173,13 @@ func (f *imageFinder) add(reference, field string) error {
 	return nil
 }
 
+// The grammar of the container runtimes, which is narrower than the library's:
+// no "..", no empty segment, no host in capitals or with a dot at its end.
+var (
+	registryName   = regexp.MustCompile(`^([a-z0-9]+([.-]+[a-z0-9]+)*|\[[0-9a-f:]+\])(:[0-9]+)?$`)
+	repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+)
+
 var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // parseImage reads a reference into its normal form. Digest is empty where the
@@ -183,7 +190,7 @@ func parseImage(reference string) (Image, error) {
 		return Image{}, fmt.Errorf("%q is pinned by no sha256 digest; write @sha256: and 64 hex digits", shorten(reference))
 	}
 	tag, err := name.NewTag(named)
-	if err != nil {
+	if err != nil || !registryName.MatchString(tag.RegistryStr()) || !repositoryName.MatchString(tag.RepositoryStr()) {
 		return Image{}, fmt.Errorf("%q is no image reference, so it cannot be verified; write the image itself: registry/repository@sha256:…", shorten(reference))
 	}
 	image := Image{Repository: tag.Context().Name(), Digest: digest}

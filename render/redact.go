@@ -14,6 +14,7 @@ var (
 	quotedConfig = regexp.MustCompile("(?s)with config: `.*`")
 	quotedPatch  = regexp.MustCompile(`(?s)\[patch: ".*"\]`)
 	quotedOps    = regexp.MustCompile(`(?s)(decoding|JsonOp=|Patch=|literal sources) .*?(: |$)`)
+	byteDump     = regexp.MustCompile(`\[\d+( \d+)+\]`)
 	rooted       = regexp.MustCompile(`(^|[\s'"=(\[])/([\w.-]+)`)
 )
 
@@ -23,6 +24,7 @@ func plain(text string, secrets []string) string {
 	text = quotedConfig.ReplaceAllString(text, "with its configuration")
 	text = quotedPatch.ReplaceAllString(text, "an inline patch")
 	text = quotedOps.ReplaceAllString(text, "$1 …$2")
+	text = byteDump.ReplaceAllString(text, "…")
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, "…")
 	}
