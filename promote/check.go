@@ -287,7 +287,7 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 		if text == "" {
 			return
 		}
-		if who != "" {
+		if who != "" && !strings.HasPrefix(text, Escape(who)) && !strings.HasPrefix(text, Escape(s.Environment+"/"+who)) {
 			text = Escape(who) + ": " + text
 		}
 		if !slices.Contains(*list, text) {
@@ -363,8 +363,10 @@ func took(d time.Duration) string {
 	switch {
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", max(d.Milliseconds(), 0))
-	case d < time.Minute:
+	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
 	}
 	return d.Round(time.Second).String()
 }

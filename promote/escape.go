@@ -31,6 +31,8 @@ func Escape(s string) string {
 			b.WriteString("&gt;")
 		case r == '&':
 			b.WriteString("&amp;")
+		case r == '@' && strings.HasPrefix(s[i:], "@sha256:") && wordEnd(before):
+			b.WriteRune(r) // a pinned image mentions nobody, and is copied from here
 		case r == '@':
 			b.WriteString("@" + zeroWidth)
 		case r == '#':
@@ -44,8 +46,8 @@ func Escape(s string) string {
 		case strings.ContainsRune("\\`*_{}[]()|~!+=$", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
-		case (r == '-' || r == '.' || r == ')') && lineStart(s[:i]):
-			// "- " and "1. " are lists only where a line begins.
+		case (r == '-' || r == '.') && lineStart(s[:i]) && (i+1 == len(s) || s[i+1] == ' ' || s[i+1] == '-'):
+			// "- " and "1. " are lists, and "---" a rule, only where a line begins.
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		default:
@@ -69,6 +71,10 @@ func hidden(r rune) bool {
 
 func endsWithFold(s, end string) bool {
 	return len(s) >= len(end) && strings.EqualFold(s[len(s)-len(end):], end)
+}
+
+func wordEnd(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
 // lineStart reports whether only what a list begins with stands before.
