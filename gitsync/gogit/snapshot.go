@@ -1,0 +1,204 @@
+package gogit
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/pawl-dev/pawl/gitsync"
+)
+
+// snapshot is all that is held of one revision. It never changes.
+type snapshot struct {
+	head     plumbing.Hash
+	revision gitsync.Revision
+	// folders are the nodes in each folder by its hash, shared with the
+	// snapshots before and after.
+	folders map[string][]*gitsync.Node
+	content map[string][]byte // of files and links, by hash
+}
+
+// build makes the snapshot of head from what was received and what is held.
+func (m *Mirror) build(received *objects, head plumbing.Hash) (*snapshot, error) {
+	raw := received.Commits[head]
+	if raw == nil {
+		return nil, fmt.Errorf("commit %s was not sent: %w", head, plumbing.ErrObjectNotFound)
+	}
+	var commit object.Commit
+	if err := commit.Decode(raw); err != nil {
+		return nil, fmt.Errorf("commit %s: %w", head, err)
+	}
+	b := &builder{received: received, limits: m.options.Limits,
+		snapshot: &snapshot{head: head, folders: map[string][]*gitsync.Node{}, content: map[string][]byte{}}}
+	if m.held != nil {
+		b.held = *m.held
+	}
+	children, err := b.folder(commit.TreeHash.String(), 0)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s: %w", head, err)
+	}
+	content := b.content
+	read := func(e gitsync.Entry) ([]byte, error) {
+		data, ok := content[e.Hash]
+		if !ok {
+			return nil, fmt.Errorf("object %s: %w", e.Hash, fs.ErrNotExist)
+		}
+		return slices.Clone(data), nil
+	}
+	root := &gitsync.Node{Name: ".", Entry: gitsync.Entry{Hash: commit.TreeHash.String(), Kind: gitsync.Folder}, Children: children}
+	b.revision = gitsync.Revision{
+		Commit:    gitsync.Commit(head.String()),
+		Author:    line(fmt.Sprintf("%s <%s>", commit.Author.Name, commit.Author.Email)),
+		Committed: commit.Committer.When,
+		Subject:   line(commit.Message),
+		Tree:      gitsync.TreeOf(root, read),
+	}
+	for _, p := range commit.ParentHashes {
+		b.revision.Parents = append(b.revision.Parents, gitsync.Commit(p.String()))
+	}
+	return b.snapshot, nil
+}
+
+// line is the first line of a text, of a length that can be shown.
+func line(s string) string {
+	const most = 300
+	s, _, _ = strings.Cut(s, "\n")
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+type builder struct {
+	*snapshot
+	received *objects
+	held     snapshot
+	limits   Limits
+
+	entries int
+	bytes   int64
+}
+
+// folder returns the nodes of a folder, those of the revision held where it
+// did not change.
+func (b *builder) folder(hash string, depth int) ([]*gitsync.Node, error) {
+	if depth > b.limits.Depth {
+		return nil, &tooMuch{fmt.Sprintf("%d folders inside of one another", b.limits.Depth)}
+	}
+	fresh := false // others may be read by somebody at this moment
+	children, ok := b.folders[hash]
+	if !ok {
+		if children, ok = b.held.folders[hash]; !ok {
+			var err error
+			if children, err = b.decode(hash); err != nil {
+				return nil, err
+			}
+			fresh = true
+		}
+		b.folders[hash] = children
+	}
+	// Walked even if seen before: the limits count every place where it stands.
+	for _, n := range children {
+		if b.entries++; b.entries > b.limits.Entries {
+			return nil, &tooMuch{fmt.Sprintf("%d files and folders", b.limits.Entries)}
+		}
+		switch n.Kind {
+		case gitsync.Folder:
+			below, err := b.folder(n.Hash, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			if fresh {
+				n.Children = below
+			}
+		case gitsync.File, gitsync.Symlink:
+			size, err := b.file(n.Hash)
+			if err != nil {
+				return nil, err
+			}
+			if fresh {
+				n.Size = size
+			}
+		}
+	}
+	return children, nil
+}
+
+// file makes sure that the content of a file or link is held, and returns its size.
+func (b *builder) file(hash string) (int64, error) {
+	data, ok := b.content[hash]
+	if !ok {
+		if data, ok = b.held.content[hash]; !ok {
+			raw := b.received.Blobs[plumbing.NewHash(hash)]
+			if raw == nil {
+				return 0, fmt.Errorf("file %s was not sent: %w", hash, plumbing.ErrObjectNotFound)
+			}
+			if raw.Size() > b.limits.File {
+				return 0, tooManyBytes(b.limits.File, "one file")
+			}
+			reader, err := raw.Reader()
+			if err != nil {
+				return 0, err
+			}
+			defer reader.Close()
+			if data, err = io.ReadAll(reader); err != nil {
+				return 0, err
+			}
+			// What came in one buffer with growth to spare is kept for long.
+			data = slices.Clip(data)
+		}
+		b.content[hash] = data
+		if b.bytes += int64(len(data)); b.bytes > b.limits.Content {
+			return 0, tooManyBytes(b.limits.Content, "content")
+		}
+	}
+	return int64(len(data)), nil
+}
+
+// decode reads a folder's object. The sender is not trusted: names that could
+// be taken for a path, and doubled ones, are refused.
+func (b *builder) decode(hash string) ([]*gitsync.Node, error) {
+	raw := b.received.Trees[plumbing.NewHash(hash)]
+	if raw == nil {
+		return nil, fmt.Errorf("folder %s was not sent: %w", hash, plumbing.ErrObjectNotFound)
+	}
+	var tree object.Tree
+	if err := tree.Decode(raw); err != nil {
+		return nil, fmt.Errorf("folder %s: %w", hash, err)
+	}
+	children := make([]*gitsync.Node, 0, len(tree.Entries))
+	for _, e := range tree.Entries {
+		n := &gitsync.Node{Name: e.Name, Entry: gitsync.Entry{Hash: e.Hash.String()}}
+		switch e.Mode {
+		case filemode.Dir:
+			n.Kind = gitsync.Folder
+		case filemode.Regular, filemode.Executable, filemode.Deprecated:
+			n.Kind = gitsync.File
+		case filemode.Symlink:
+			n.Kind = gitsync.Symlink
+		case filemode.Submodule:
+			n.Kind = gitsync.Submodule
+		default:
+			return nil, fmt.Errorf("folder %s: %q has the mode %o, which git does not know", hash, e.Name, uint32(e.Mode))
+		}
+		if e.Name == "" || e.Name == "." || e.Name == ".." || strings.EqualFold(e.Name, ".git") || strings.ContainsAny(e.Name, "/\x00") {
+			return nil, fmt.Errorf("folder %s: %q is no name for a file", hash, e.Name)
+		}
+		children = append(children, n)
+	}
+	// By name alone; git sorts folders as if they ended in "/".
+	slices.SortFunc(children, func(x, y *gitsync.Node) int { return cmp.Compare(x.Name, y.Name) })
+	for i := 1; i < len(children); i++ {
+		if children[i].Name == children[i-1].Name {
+			return nil, fmt.Errorf("folder %s: %q stands in it twice", hash, children[i].Name)
+		}
+	}
+	return children, nil
+}
