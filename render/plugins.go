@@ -18,6 +18,11 @@ import (
 // file or inline: only plugins that are part of kustomize, none of which runs
 // helm, and none that reads what is not in the revision.
 func (s *scan) plugins(folder string, content []byte) error {
+	free, err := schema.use(s.ctx, false)
+	if err != nil {
+		return err
+	}
+	defer free()
 	// kustomize's own reader, so that what is checked is what is used.
 	parsed, err := resmap.NewFactory(provider.NewDefaultDepProvider().GetResourceFactory()).NewResMapFromBytes(content)
 	if err != nil {

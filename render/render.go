@@ -117,7 +117,7 @@ func (r *Renderer) render(ctx context.Context, fsys *treeFS, target environments
 	if err != nil {
 		return Release{}, placed(err, target)
 	}
-	s := &scan{fs: fsys, limits: r.limits, clean: &r.clean, done: map[string]bool{}}
+	s := &scan{ctx: ctx, fs: fsys, limits: r.limits, clean: &r.clean, done: map[string]bool{}}
 	if err := s.folder(overlay); err != nil {
 		return Release{}, placed(err, target)
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 // does, and refuses whatever would leave the revision: kustomize itself fetches
 // URLs and git repositories from any field, and has no option against it.
 type scan struct {
+	ctx    context.Context // of the one render that a scan is part of
 	fs     *treeFS
 	limits Limits
 	clean  *cleanFiles
