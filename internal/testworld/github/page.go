@@ -1,0 +1,5 @@
+package github
+
+import "net/http"
+
+func (s *Server) pageRoutes() http.Handler { return http.NotFoundHandler() }
