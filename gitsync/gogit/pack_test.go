@@ -84,7 +84,7 @@ func TestPacksThatUnpackToTooMuchAreRefused(t *testing.T) {
 		"one large file":  packOf(packed(plumbing.BlobObject, nil, make([]byte, 2<<20))),
 		"a large commit":  packOf(packed(plumbing.CommitObject, nil, make([]byte, 5<<20))),
 		"a small delta":   packOf(packed(plumbing.BlobObject, nil, base), packed(plumbing.REFDeltaObject, hash[:], delta)),
-		"a lying delta":   packOf(packed(plumbing.BlobObject, nil, base), packed(plumbing.REFDeltaObject, hash[:], bytes.Repeat([]byte{0xff}, 30))),
+		"a lying delta":   packOf(packed(plumbing.BlobObject, nil, base), packed(plumbing.REFDeltaObject, hash[:], append([]byte{1}, bytes.Repeat([]byte{0xff}, 30)...))),
 		"many full files": packOf(packed(plumbing.BlobObject, nil, make([]byte, 1<<20)), packed(plumbing.TreeObject, nil, make([]byte, 4<<20)), packed(plumbing.TreeObject, nil, make([]byte, 4<<20))),
 	} {
 		_, err := unpack(bytes.NewReader(pack), capability.NewList(), limits)
