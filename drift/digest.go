@@ -13,3 +13,6 @@ func digestOf(content []byte) Digest {
 	sum := sha256.Sum256(content)
 	return Digest(hex.EncodeToString(sum[:16]))
 }
+
+// DigestOf is the digest of a text.
+func DigestOf(text string) Digest { return digestOf([]byte(text)) }

@@ -3,6 +3,7 @@ package drift
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pawl-dev/pawl/environments"
@@ -21,8 +22,9 @@ type Rejected struct {
 	Target   environments.Target
 	Of       int // how many objects were tried
 	Problems []Problem
-	// Written is true when objects of an earlier stage were written before
-	// these could be tried: their namespace or kind came with this release.
+	// Written is true when other objects may have been written: those of an
+	// earlier stage, as the namespace or kind of these came with this release,
+	// or any, where the server took an object in the trial and not in earnest.
 	Written bool
 }
 
@@ -43,7 +45,7 @@ func (p Problem) String() string {
 func (e *Rejected) Error() string {
 	written := "nothing was written"
 	if e.Written {
-		written = "only what they depend on was written"
+		written = "others had to be written before that was known"
 	}
 	var lines strings.Builder
 	for _, p := range e.Problems {
@@ -124,4 +126,9 @@ func countUnread(n int) string {
 		return "a live object"
 	}
 	return fmt.Sprintf("%d live objects", n)
+}
+
+// Sort orders the problems by object, so that the same ones read the same.
+func (e *Rejected) Sort() {
+	slices.SortStableFunc(e.Problems, func(a, b Problem) int { return compareIDs(a.Object, b.Object) })
 }

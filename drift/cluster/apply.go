@@ -1,0 +1,284 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
+)
+
+// Apply makes the live objects those of the release, and keeps them so until
+// the next Apply for the target, Forget or Close.
+//
+// An object that is as it was applied costs no request. All others are first
+// tried by dry run, and if the API server refuses one, nothing is written and
+// the error is *drift.Rejected. Objects whose namespace or kind comes with
+// the same release can only be tried once that is written; if one of these is
+// refused, Rejected.Written is set.
+//
+// What is to be created is in the inventory before it is; pruning comes last,
+// and only after everything else succeeded. An error leaves the inventory with
+// whatever may exist.
+//
+// A nil error says that the objects were written, not that they are healthy:
+// that is told by Notify, for each successful Apply at least once.
+func (c *Cluster) Apply(ctx context.Context, v policies.Verified, mode environments.DriftMode) (drift.Applied, error) {
+	started := time.Now()
+	if v.IsZero() {
+		return drift.Applied{}, drift.ErrUnverified
+	}
+	release := v.Release()
+	if len(release.Objects) == 0 {
+		return drift.Applied{}, fmt.Errorf("%s: %w", release.Target, drift.ErrEmpty)
+	}
+	t := c.of(release.Target)
+	select {
+	case t.apply <- struct{}{}:
+		defer func() { <-t.apply }()
+	case <-ctx.Done():
+		return drift.Applied{}, fmt.Errorf("%s: waiting for an apply that runs: %w", t.name, ctx.Err())
+	}
+	w, err := c.prepare(ctx, t, release, mode)
+	if err != nil {
+		return drift.Applied{}, err
+	}
+	defer c.abandon(w)
+	applied, err := c.carryOut(ctx, w)
+	applied.Took = time.Since(started)
+	return applied, err
+}
+
+func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) {
+	now, later := w.writes()
+	if tried := now; len(tried) > 1 || len(later) > 0 || len(tried) == 1 && w.live[tried[0].Object].State == drift.Absent {
+		if _, err := c.try(ctx, w, tried, false); err != nil {
+			return drift.Applied{}, err
+		}
+	} // else the only write is its own trial: if it is refused, nothing was written
+
+	intended, grown := w.inventory.Intend(w.order)
+	if grown {
+		if err := c.inventories.save(ctx, w.target, intended); err != nil {
+			return drift.Applied{}, err
+		}
+	}
+	c.start(w, intended)
+	if err := c.writeStages(ctx, w, later); err != nil {
+		return drift.Applied{}, err
+	}
+	steps, pending, err := c.pruneAll(ctx, w.target, w.plan.Steps, w.watchers)
+	if err != nil {
+		return drift.Applied{}, err
+	}
+	if err := c.finish(ctx, w); err != nil {
+		return drift.Applied{}, err
+	}
+	return drift.Applied{Steps: steps, Pending: pending}, nil
+}
+
+// start makes the release the one that is kept. From here on what is
+// unchanged is protected, what is still to be written is kept as it was, and
+// the target has no health until all is written.
+func (c *Cluster) start(w *work, intended drift.Inventory) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := w.target
+	t.Target, t.mode, t.release, t.inventory, t.whole = w.release.Target, w.mode, w.release.Digest, intended, false
+	t.health.stop()
+	t.health.since = time.Time{}
+	for _, s := range w.plan.Steps {
+		if s.Action == drift.Unchanged {
+			entry := intended.Entries[s.Object]
+			c.keep(t, w.watchers[s.Object], w.wanted[s.Object], entry.Applied, entry.UID)
+		}
+	}
+}
+
+// writeStages writes what differs, stage by stage.
+func (c *Cluster) writeStages(ctx context.Context, w *work, later []*drift.Step) error {
+	byStage := make([][]drift.ObjectID, drift.Stages)
+	for _, s := range w.plan.Steps {
+		if s.Action == drift.Create || s.Action == drift.Configure {
+			byStage[s.Object.Stage()] = append(byStage[s.Object.Stage()], s.Object)
+		}
+	}
+	for stage, ids := range byStage {
+		if err := c.write(ctx, w, ids); err != nil {
+			return err
+		}
+		if stage > 0 {
+			continue
+		}
+		if err := c.established(ctx, w, ids); err != nil {
+			return err
+		}
+		if len(later) == 0 {
+			continue
+		}
+		if _, err := c.try(ctx, w, later, false); err != nil {
+			var refused *drift.Rejected
+			if errors.As(err, &refused) {
+				refused.Written = true
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes objects, all at once.
+func (c *Cluster) write(ctx context.Context, w *work, ids []drift.ObjectID) error {
+	var mu sync.Mutex
+	refused := &drift.Rejected{Target: w.release.Target, Of: len(ids), Written: w.plan.Count(drift.Create)+w.plan.Count(drift.Configure) > 1}
+	var failure error
+	err := each(ctx, c, ids, func(ctx context.Context, id drift.ObjectID) {
+		wanted := w.wanted[id]
+		err := c.writeOne(ctx, w, wanted)
+		mu.Lock()
+		defer mu.Unlock()
+		switch problems := refusal(err, id, wanted.Patch); {
+		case err == nil:
+		case len(problems) > 0:
+			refused.Problems = append(refused.Problems, problems...)
+		case failure == nil:
+			failure = fmt.Errorf("%s: writing %s: %w", w.target.name, id, plain(err, id, wanted.Patch))
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(refused.Problems) > 0:
+		refused.Sort()
+		return refused
+	}
+	return failure
+}
+
+func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) error {
+	if err := c.begin(ctx, wanted.ID); err != nil {
+		return err
+	}
+	after, err := c.patch(ctx, w.kinds[wanted.ID], wanted.ID, wanted.Patch, false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		if k := c.kept[wanted.ID]; k != nil {
+			c.end(k)
+		}
+		return err
+	}
+	live := drift.Observe(after)
+	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied}
+	w.target.inventory.Entries[wanted.ID] = entry
+	watcher := w.watchers[wanted.ID]
+	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)
+	watcher.see(wanted.ID, live, nil)
+	c.end(k)
+	return nil
+}
+
+// established waits until definitions that were written are served, and
+// watches the kinds that they bring.
+func (c *Cluster) established(ctx context.Context, w *work, ids []drift.ObjectID) error {
+	written := map[drift.ObjectID]bool{}
+	for _, id := range ids {
+		written[id] = true
+	}
+	var defined []drift.ObjectID
+	for _, d := range w.brought {
+		if written[d.id] {
+			defined = append(defined, d.id)
+		}
+	}
+	if len(defined) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, establishTimeout)
+	defer cancel()
+	missing := func() (drift.ObjectHealth, bool) {
+		for _, id := range defined {
+			if k := c.kept[id]; k != nil && k.health.Status != drift.Current {
+				return k.health, true
+			}
+		}
+		return drift.ObjectHealth{}, false
+	}
+	err := c.wait(bounded, func() bool { _, wait := missing(); return !wait })
+	if err == nil {
+		err = c.watchComing(bounded, w)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if health, wait := missing(); wait {
+			return fmt.Errorf("%s: %s is not established after %s: %s", w.target.name, health.Object, inWords(establishTimeout), health.Message)
+		}
+		return fmt.Errorf("%s: kinds that the release defines are not served after %s", w.target.name, inWords(establishTimeout))
+	}
+	return err
+}
+
+// watchComing watches the kinds that were not served before. An established
+// definition can take a moment longer until its path answers.
+func (c *Cluster) watchComing(ctx context.Context, w *work) error {
+	var coming []*watcher
+	c.mu.Lock()
+	for _, wanted := range w.order {
+		k := w.kinds[wanted.ID]
+		if !k.coming {
+			continue
+		}
+		k.coming = false
+		w.kinds[wanted.ID] = k
+		c.hold(w, wanted.ID)
+		coming = append(coming, w.watchers[wanted.ID])
+	}
+	c.mu.Unlock()
+	if len(coming) == 0 {
+		return nil
+	}
+	return c.wait(ctx, func() bool {
+		for _, w := range coming {
+			if !w.synced || w.broken != nil && !apierrors.IsForbidden(w.broken) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// finish stores what was done and stops keeping what left the release.
+func (c *Cluster) finish(ctx context.Context, w *work) error {
+	t := w.target
+	c.mu.Lock()
+	for _, k := range t.objects {
+		if _, ok := w.wanted[k.id]; !ok {
+			c.unkeep(k)
+		}
+	}
+	t.objects = make([]*kept, 0, len(w.release.Objects))
+	for _, wanted := range w.order {
+		if k := c.kept[wanted.ID]; k != nil {
+			t.objects = append(t.objects, k)
+		}
+	}
+	for _, id := range t.inventory.IDs() { // what was found gone before
+		if _, ok := w.wanted[id]; !ok && w.live[id].State == drift.Absent {
+			delete(t.inventory.Entries, id)
+		}
+	}
+	t.inventory.Release = w.release.Digest
+	t.whole = true
+	t.health.told = nil // this release's health is told in any case
+	c.watchPods(t, nil)
+	c.notices.healthChanged(t)
+	c.mu.Unlock()
+	return c.store(ctx, t)
+}

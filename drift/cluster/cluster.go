@@ -1,0 +1,302 @@
+// Package cluster is the edge of drift to Kubernetes: it applies verified
+// releases by server-side apply, remembers in an inventory what it made, and
+// watches the live objects to put back what others change.
+//
+// The API server's answers decide what is drift: see drift.AppliedDigest.
+// Nothing is polled; a quiet cluster gets no object requests.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/zerologr"
+	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// Options say which cluster and in whose name.
+type Options struct {
+	// Config reaches the API server. Its rate limits are ignored: requests are
+	// bounded by how many run at once.
+	Config *rest.Config
+	// Namespace is the agent's own, where inventories are kept. It must exist.
+	Namespace string
+	// Owner is the agent's identity in this cluster. Agents that share a
+	// cluster need different ones.
+	Owner string
+	// Notify gets what watching finds, one notice at a time and in order for
+	// each target. It must not block for long: notices wait meanwhile, though
+	// drift is put back all the same. Nil discards them.
+	Notify func(drift.Notice)
+	Log    zerolog.Logger
+	// HealthTimeout is how long a target may be progressing before it counts as
+	// failed; environments.DefaultHealthTimeout if zero.
+	HealthTimeout time.Duration
+}
+
+const (
+	// applying bounds the requests of all applies together. More does not make
+	// an API server faster, see DEPENDENCIES in the design.
+	applying = 16
+	// repairing and retrying are the workers that put drift back. What failed
+	// before is retried by workers of its own, so that a slow refusal never
+	// holds up what can be repaired.
+	repairing = 12
+	retrying  = 4
+
+	// Backoff of a repair that fails.
+	firstRetry, lastRetry = 100 * time.Millisecond, 30 * time.Second
+
+	requestTimeout = 30 * time.Second
+	// syncTimeout bounds the wait for a first view of a kind, and
+	// establishTimeout that for a new kind to be served.
+	syncTimeout, establishTimeout = 30 * time.Second, 60 * time.Second
+	// deletionTimeout is how long an apply waits for deletions to be confirmed.
+	// Those that take longer are pending.
+	deletionTimeout = 2 * time.Second
+)
+
+// Cluster keeps releases applied. Its methods may be called concurrently.
+type Cluster struct {
+	options     Options
+	client      *dynamic.DynamicClient
+	rest        rest.Interface
+	discovery   discovery.DiscoveryInterface
+	mapper      meta.RESTMapper
+	inventories inventories
+
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	requests chan struct{} // a slot for each request that an apply may make now
+	fresh    workqueue.TypedRateLimitingInterface[drift.ObjectID]
+	retry    workqueue.TypedRateLimitingInterface[drift.ObjectID]
+	notices  *notices
+
+	mu       sync.Mutex
+	targets  map[string]*target
+	watchers map[schema.GroupVersionResource]*watcher
+	kept     map[drift.ObjectID]*kept
+	claims   map[drift.ObjectID]*target
+	deleting map[drift.ObjectID]*deletion
+	pods     map[string]*podWatch // by namespace
+	waiting  map[*waiter]struct{}
+}
+
+// target is one application in one environment, as long as it is kept.
+type target struct {
+	environments.Target
+	name string
+	mark drift.Mark
+	// apply is held by the one apply that may run.
+	apply chan struct{}
+	// storing is held while the inventory is written.
+	storing sync.Mutex
+
+	// The rest is guarded by Cluster.mu.
+
+	mode    environments.DriftMode
+	release string
+	objects []*kept // in the order of the release
+	// whole is false from the first write of a release to the last one. What is
+	// between two releases has no health.
+	whole     bool
+	inventory drift.Inventory
+	flushing  bool
+	health    targetHealth
+}
+
+// New connects to a cluster. It makes no request yet. Close it after use.
+func New(o Options) (*Cluster, error) {
+	if o.Config == nil || o.Namespace == "" || o.Owner == "" {
+		return nil, errors.New("a cluster needs a rest.Config, the agent's namespace and its owner identity")
+	}
+	if o.Notify == nil {
+		o.Notify = func(drift.Notice) {}
+	}
+	if o.HealthTimeout == 0 {
+		o.HealthTimeout = environments.DefaultHealthTimeout
+	}
+	config := rest.CopyConfig(o.Config)
+	config.QPS, config.Burst, config.RateLimiter = -1, 0, nil
+	if config.UserAgent == "" {
+		config.UserAgent = "pawl"
+	}
+	http, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	raw := dynamic.ConfigFor(config)
+	raw.GroupVersion = nil
+	restClient, err := rest.UnversionedRESTClientForConfigAndClient(raw, http)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(config, http)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	disco, err := discovery.NewDiscoveryClientForConfigAndClient(config, http)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	core, err := corev1.NewForConfigAndClient(config, http)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+
+	ctx, stop := context.WithCancel(context.Background())
+	ctx = klog.NewContext(ctx, zerologr.New(&o.Log)) // client-go logs where the agent logs
+	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[drift.ObjectID](firstRetry, lastRetry)
+	c := &Cluster{
+		options:     o,
+		client:      dynamic.New(restClient),
+		rest:        restClient,
+		discovery:   disco,
+		mapper:      mapper,
+		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, log: o.Log},
+		ctx:         ctx,
+		stop:        stop,
+		requests:    make(chan struct{}, applying),
+		fresh:       workqueue.NewTypedRateLimitingQueue(limits),
+		retry:       workqueue.NewTypedRateLimitingQueue(limits),
+		targets:     map[string]*target{},
+		watchers:    map[schema.GroupVersionResource]*watcher{},
+		kept:        map[drift.ObjectID]*kept{},
+		claims:      map[drift.ObjectID]*target{},
+		deleting:    map[drift.ObjectID]*deletion{},
+		pods:        map[string]*podWatch{},
+		waiting:     map[*waiter]struct{}{},
+	}
+	c.notices = newNotices(c)
+	c.running.Go(c.notices.run)
+	for range repairing {
+		c.running.Go(func() { c.work(c.fresh) })
+	}
+	for range retrying {
+		c.running.Go(func() { c.work(c.retry) })
+	}
+	return c, nil
+}
+
+// Run keeps what was applied until ctx ends, then closes the cluster.
+func (c *Cluster) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-c.ctx.Done():
+	}
+	c.Close()
+	return nil
+}
+
+// Close stops watching and putting back. Live objects and inventories stay as
+// they are. It returns once everything has stopped.
+func (c *Cluster) Close() {
+	c.stop()
+	c.fresh.ShutDown()
+	c.retry.ShutDown()
+	c.notices.close()
+	c.running.Wait()
+}
+
+// Forget stops keeping a target. Its objects and its inventory stay, so that
+// a later Apply finds them.
+func (c *Cluster) Forget(t environments.Target) {
+	c.mu.Lock()
+	known, ok := c.targets[t.String()]
+	c.mu.Unlock()
+	if !ok {
+		return
+	}
+	known.apply <- struct{}{} // an apply that runs has the last word
+	defer func() { <-known.apply }()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range known.objects {
+		c.unkeep(k)
+	}
+	known.objects, known.whole = nil, false
+	for id, d := range c.deleting {
+		if d.target == known {
+			delete(c.deleting, id)
+			c.release(d.watcher)
+		}
+	}
+	known.health.stop()
+	c.watchPods(known, nil)
+	delete(c.targets, known.name)
+}
+
+// of returns the target and makes it if it is new.
+func (c *Cluster) of(t environments.Target) *target {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.targets[t.String()]
+	if !ok {
+		known = &target{Target: t, name: t.String(), mark: drift.MarkFor(c.options.Owner, t), apply: make(chan struct{}, 1)}
+		c.targets[known.name] = known
+	}
+	return known
+}
+
+// waiter waits for something that watching may bring.
+type waiter struct {
+	met  func() bool
+	done chan struct{}
+}
+
+// wait blocks until met, which is asked with c.mu held after every change.
+func (c *Cluster) wait(ctx context.Context, met func() bool) error {
+	c.mu.Lock()
+	if met() {
+		c.mu.Unlock()
+		return nil
+	}
+	w := &waiter{met, make(chan struct{})}
+	c.waiting[w] = struct{}{}
+	c.mu.Unlock()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+	case <-c.ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, still := c.waiting[w]; !still {
+		return nil // met at the last moment, and met may have taken something
+	}
+	delete(c.waiting, w)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errClosed
+}
+
+var errClosed = errors.New("the agent is stopping")
+
+// changed lets waiters look again. c.mu is held.
+func (c *Cluster) changed() {
+	for w := range c.waiting {
+		if w.met() {
+			delete(c.waiting, w)
+			close(w.done)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/pawl-dev/pawl/drift"
+)
+
+const (
+	labelInventory  = "pawl.dev/inventory-of" // the agent
+	annotationFor   = "pawl.dev/target"       // as people type it
+	inventoryKey    = "inventory.json.gz"
+	maxInventory    = 900 << 10 // the API server takes 1 MiB with everything around it
+	inventoryPrefix = "pawl-inventory-"
+)
+
+// inventories keeps each target's inventory in a ConfigMap of the agent's
+// namespace: there are only names and digests in it. All of them are read
+// once, in one request; after that the agent is the only one who writes them,
+// and the resourceVersion guards against an agent that does not know it no
+// longer is.
+type inventories struct {
+	configMaps corev1client.ConfigMapInterface
+	namespace  string
+	agent      string
+	log        zerolog.Logger
+
+	mu    sync.Mutex
+	known map[string]*stored // by the ConfigMap's name; nil: not read yet
+}
+
+// stored is an inventory as it is in the cluster.
+type stored struct {
+	inventory drift.Inventory
+	object    *corev1.ConfigMap // without data; nil: there is none
+	// err says that an inventory must not be used or replaced.
+	err error
+}
+
+func inventoryName(mark drift.Mark) string {
+	// A label value has capitals and underscores, a name has not.
+	name := strings.ToLower(strings.ReplaceAll(mark.Target, "_", "."))
+	if name != strings.ReplaceAll(mark.Target, "_", ".") || strings.Count(mark.Target, ".") > 0 {
+		name += "-" + string(drift.DigestOf(mark.Target)[:8])
+	}
+	return inventoryPrefix + name
+}
+
+// load returns the inventory of a target as it is stored, empty if there is none.
+func (s *inventories) load(ctx context.Context, t *target) (drift.Inventory, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		if err := s.list(ctx); err != nil {
+			return drift.Inventory{}, err
+		}
+	}
+	known, ok := s.known[inventoryName(t.mark)]
+	switch {
+	case !ok:
+		return drift.Inventory{Target: t.name, Entries: map[drift.ObjectID]drift.Entry{}}, nil
+	case known.err != nil:
+		return drift.Inventory{}, known.err
+	}
+	inv := known.inventory.Clone()
+	inv.Target = t.name
+	return inv, nil
+}
+
+func (s *inventories) list(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	list, err := s.configMaps.List(ctx, metav1.ListOptions{LabelSelector: labelInventory + "=" + s.agent})
+	if err != nil {
+		return fmt.Errorf("reading the inventories in namespace %s: %w", s.namespace, err)
+	}
+	s.known = map[string]*stored{}
+	for i := range list.Items {
+		s.take(&list.Items[i])
+	}
+	return nil
+}
+
+// take reads one ConfigMap. One that cannot be read is treated as lost:
+// nothing is pruned by it, and the next apply writes a new one. What it named
+// and the release no longer has stays in the cluster.
+func (s *inventories) take(object *corev1.ConfigMap) {
+	inv, err := drift.DecodeInventory(object.BinaryData[inventoryKey])
+	known := &stored{inventory: inv}
+	switch {
+	case errors.Is(err, drift.ErrInventoryFormat):
+		known.err = fmt.Errorf("ConfigMap %s/%s: %w", s.namespace, object.Name, err)
+	case err != nil:
+		s.log.Error().Err(err).Str("configmap", s.namespace+"/"+object.Name).
+			Msg("an inventory cannot be read; nothing is pruned for its target, and it is made anew from the next release that is applied")
+		known.inventory = drift.Inventory{}
+	}
+	object.BinaryData, object.Data = nil, nil
+	known.object = object
+	s.known[object.Name] = known
+}
+
+// save stores an inventory, if it differs from what is stored.
+func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) error {
+	content, err := inv.Encode()
+	if err != nil {
+		return err
+	}
+	if len(content) > maxInventory {
+		return fmt.Errorf("%s: its inventory of %d objects needs %d KiB, and %d are the limit; split the application", t.name, len(inv.Entries), len(content)>>10, maxInventory>>10)
+	}
+	name := inventoryName(t.mark)
+	s.mu.Lock()
+	known := s.known[name]
+	s.mu.Unlock()
+	if known != nil && known.err == nil && known.object != nil && known.inventory.Equal(inv) {
+		return nil
+	}
+	next := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if known != nil && known.object != nil {
+		next = known.object.DeepCopy()
+	}
+	next.Labels = with(next.Labels, labelInventory, s.agent)
+	next.Annotations = with(next.Annotations, annotationFor, t.name)
+	next.BinaryData = map[string][]byte{inventoryKey: content}
+
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	options := metav1.UpdateOptions{FieldManager: drift.FieldManager}
+	var written *corev1.ConfigMap
+	if next.ResourceVersion != "" {
+		written, err = s.configMaps.Update(ctx, next, options)
+		if apierrors.IsNotFound(err) { // deleted by hand; memory has it all
+			next.ResourceVersion, next.UID = "", ""
+		}
+	}
+	if next.ResourceVersion == "" {
+		written, err = s.configMaps.Create(ctx, next, metav1.CreateOptions{FieldManager: drift.FieldManager})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		s.known = nil // whoever wrote it may know more
+		return fmt.Errorf("%s: its inventory (ConfigMap %s/%s) was written by somebody else meanwhile, nothing more is done on an old view; the next apply reads it again: %w", t.name, s.namespace, name, err)
+	case err != nil:
+		return fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
+	}
+	written.BinaryData = nil
+	if s.known != nil {
+		s.known[name] = &stored{inventory: inv.Clone(), object: written}
+	}
+	return nil
+}
+
+func with(m map[string]string, key, value string) map[string]string {
+	m = maps.Clone(m)
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[key] = value
+	return m
+}
+
+// remember notes in the inventory what an object has become, and stores it
+// soon. c.mu is held.
+func (c *Cluster) remember(k *kept) {
+	entry, ok := k.target.inventory.Entries[k.id]
+	if !ok {
+		return
+	}
+	entry.UID, entry.Applied, entry.Desired = k.uid, k.applied, k.desired
+	k.target.inventory.Entries[k.id] = entry
+	c.flush(k.target)
+}
+
+// flushDelay gathers what changes at about the same time.
+const flushDelay = 100 * time.Millisecond
+
+// flush stores the inventory soon. c.mu is held.
+func (c *Cluster) flush(t *target) {
+	if t.flushing || c.ctx.Err() != nil {
+		return
+	}
+	t.flushing = true
+	c.running.Go(func() {
+		for delay := flushDelay; ; delay = min(2*delay, lastRetry) {
+			select {
+			case <-time.After(delay):
+			case <-c.ctx.Done():
+				return
+			}
+			c.mu.Lock()
+			t.flushing = false
+			c.mu.Unlock()
+			err := c.store(c.ctx, t)
+			if err == nil || c.ctx.Err() != nil {
+				return
+			}
+			c.options.Log.Error().Err(err).Str("target", t.name).Msg("what was put back could not be noted in the inventory; tried again")
+			c.mu.Lock()
+			if t.flushing { // another one has begun
+				c.mu.Unlock()
+				return
+			}
+			t.flushing = true
+			c.mu.Unlock()
+		}
+	})
+}
+
+// store writes the inventory of a target as it is now.
+func (c *Cluster) store(ctx context.Context, t *target) error {
+	t.storing.Lock()
+	defer t.storing.Unlock()
+	c.mu.Lock()
+	inv := t.inventory.Clone()
+	c.mu.Unlock()
+	return c.inventories.save(ctx, t, inv)
+}

@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// kept is an object of a release that was applied and is kept so. All of it
+// is guarded by Cluster.mu.
+type kept struct {
+	id      drift.ObjectID
+	target  *target
+	watcher *watcher
+	patch   []byte       // what is applied
+	desired drift.Digest // of patch
+	applied drift.Digest // AppliedDigest as the API server answered the apply
+	uid     string
+	health  drift.ObjectHealth
+
+	// busy is set while a request writes the object. Only its answer tells
+	// whether what is seen meanwhile is drift.
+	busy bool
+	// An episode of drift: when it was seen, what the object looked like, and
+	// whether a failed repair, or the drift that is only reported, was told.
+	since    time.Time
+	drifted  *unstructured.Unstructured
+	failing  bool
+	reported drift.Live
+	// cause is why its pods do not get ready.
+	cause drift.Cause
+}
+
+// keep registers that an object is as the release wants it. c.mu is held.
+func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift.Digest, uid string) *kept {
+	k, ok := c.kept[wanted.ID]
+	if !ok {
+		k = &kept{id: wanted.ID, health: drift.ObjectHealth{Object: wanted.ID, Status: drift.Progressing, Message: "was not seen yet"}}
+		c.kept[wanted.ID] = k
+	}
+	if k.watcher != w {
+		w.users++
+		if k.watcher != nil {
+			c.release(k.watcher)
+		}
+	}
+	if k.desired != wanted.Digest {
+		k.cause = drift.Cause{} // was that of other pods
+	}
+	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
+	k.settled()
+	if d, ok := c.deleting[wanted.ID]; ok { // it came back
+		delete(c.deleting, wanted.ID)
+		c.release(d.watcher)
+	}
+	if live, ok := w.seen[wanted.ID]; ok {
+		c.judge(k, live, nil)
+	}
+	return k
+}
+
+// unkeep stops keeping an object. c.mu is held.
+func (c *Cluster) unkeep(k *kept) {
+	if c.kept[k.id] != k {
+		return
+	}
+	delete(c.kept, k.id)
+	delete(c.claims, k.id)
+	c.release(k.watcher)
+}
+
+// settled ends an episode of drift. c.mu is held.
+func (k *kept) settled() {
+	k.since, k.drifted, k.failing, k.reported = time.Time{}, nil, false, drift.Live{}
+}
+
+// judge decides whether what was seen of a kept object is drift. object may be
+// nil. c.mu is held.
+func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructured) {
+	c.assess(k, live)
+	if k.busy {
+		k.drifted = object
+		return
+	}
+	if live.State == drift.Present && live.Applied == k.applied {
+		if live.UID != k.uid {
+			k.uid = live.UID
+			c.remember(k)
+		}
+		if !k.since.IsZero() {
+			c.fresh.Forget(k.id)
+			k.settled()
+		}
+		return
+	}
+	if live.State == drift.Present && live.Terminating {
+		return // the event of its deletion will come
+	}
+	if k.since.IsZero() {
+		k.since = time.Now()
+	}
+	k.drifted = object
+	if k.failing || k.target.mode == environments.DriftReport && k.reported == reportable(live) {
+		return
+	}
+	c.fresh.Add(k.id)
+}
+
+// reportable is what makes two states of a drifted object the same to people.
+func reportable(live drift.Live) drift.Live {
+	return drift.Live{State: live.State, UID: live.UID, Applied: live.Applied, Mark: live.Mark}
+}
+
+// assess notes the health of a kept object. c.mu is held.
+func (c *Cluster) assess(k *kept, live drift.Live) {
+	health := live.Health
+	if live.State == drift.Absent {
+		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is not there"}
+	}
+	if health.Status == drift.Current {
+		k.cause = drift.Cause{}
+	}
+	if k.health != health {
+		k.health = health
+		c.notices.healthChanged(k.target)
+	}
+}
+
+// begin marks an object as being written, once no other write of it is under
+// way. Objects that are not kept yet need no mark: nobody repairs them.
+func (c *Cluster) begin(ctx context.Context, id drift.ObjectID) error {
+	return c.wait(ctx, func() bool {
+		k := c.kept[id]
+		if k == nil {
+			return true
+		}
+		if k.busy {
+			return false
+		}
+		k.busy = true
+		return true
+	})
+}
+
+// end undoes begin and looks at what was seen meanwhile. c.mu is held.
+func (c *Cluster) end(k *kept) {
+	k.busy = false
+	if live, ok := k.watcher.seen[k.id]; ok {
+		object := k.drifted
+		if object != nil && object.GetResourceVersion() != live.ResourceVersion {
+			object = nil
+		}
+		c.judge(k, live, object)
+	}
+	c.changed()
+}

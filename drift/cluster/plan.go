@@ -1,0 +1,58 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
+)
+
+// Plan tells what Apply would do, field by field, by dry run. Nothing is
+// written. Objects whose namespace or kind comes with the same release cannot
+// be tried, so their fields are not checked.
+func (c *Cluster) Plan(ctx context.Context, v policies.Verified) (drift.Plan, error) {
+	if v.IsZero() {
+		return drift.Plan{}, drift.ErrUnverified
+	}
+	release := v.Release()
+	if len(release.Objects) == 0 {
+		return drift.Plan{}, fmt.Errorf("%s: %w", release.Target, drift.ErrEmpty)
+	}
+	t := c.of(release.Target)
+	select {
+	case t.apply <- struct{}{}:
+		defer func() { <-t.apply }()
+	case <-ctx.Done():
+		return drift.Plan{}, fmt.Errorf("%s: waiting for an apply that runs: %w", t.name, ctx.Err())
+	}
+	w, err := c.prepare(ctx, t, release, environments.DriftCorrect)
+	if err != nil {
+		return drift.Plan{}, err
+	}
+	defer c.abandon(w)
+	now, _ := w.writes()
+	trials, err := c.try(ctx, w, now, true)
+	if err != nil {
+		return drift.Plan{}, err
+	}
+	for _, s := range now {
+		if s.Action != drift.Configure {
+			continue
+		}
+		t := trials[s.Object]
+		s.Changes = drift.Changes(t.before, t.after)
+		switch n := len(s.Changes); n {
+		case 0:
+			if s.Reason == "differs from the release" {
+				s.Action, s.Reason = drift.Unchanged, ""
+			}
+		case 1:
+			s.Reason += "; 1 field differs"
+		default:
+			s.Reason += fmt.Sprintf("; %d fields differ", n)
+		}
+	}
+	return w.plan, nil
+}

@@ -1,0 +1,242 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// work is what an apply goes through: a release beside all that is known of
+// its objects, and the plan made of that.
+type work struct {
+	target    *target
+	release   render.Release
+	mode      environments.DriftMode
+	wanted    map[drift.ObjectID]drift.Wanted
+	order     []drift.Wanted // as in the release
+	kinds     map[drift.ObjectID]kind
+	brought   map[schema.GroupKind]definition
+	watchers  map[drift.ObjectID]*watcher // held until close
+	live      map[drift.ObjectID]drift.Live
+	inventory drift.Inventory
+	plan      drift.Plan
+
+	held []*watcher
+}
+
+// prepare gathers and decides. Nothing is written.
+func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release, mode environments.DriftMode) (*work, error) {
+	w := &work{
+		target: t, release: release, mode: mode,
+		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
+		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
+		brought: definitions(release.Objects),
+	}
+	if err := c.gather(ctx, w); err != nil {
+		c.abandon(w)
+		return nil, err
+	}
+	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: mode, Wanted: w.order, Inventory: w.inventory, Live: w.live})
+	if err != nil {
+		c.abandon(w)
+		return nil, err
+	}
+	w.plan = plan
+	return w, nil
+}
+
+func (c *Cluster) gather(ctx context.Context, w *work) error {
+	if err := c.findKinds(w); err != nil {
+		return err
+	}
+	var err error
+	if w.order, err = drift.Want(w.release.Objects, w.target.mark); err != nil {
+		return err
+	}
+	for _, wanted := range w.order {
+		w.wanted[wanted.ID] = wanted
+	}
+	if w.inventory, err = c.inventories.load(ctx, w.target); err != nil {
+		return err
+	}
+	if err := c.claim(w); err != nil {
+		return err
+	}
+	if err := c.watchAll(ctx, w); err != nil {
+		return err
+	}
+	return c.readLeft(ctx, w)
+}
+
+// findKinds says where each object is served, and gives namespaced ones
+// without a namespace the one that kubectl would: "default".
+func (c *Cluster) findKinds(w *work) error {
+	found := map[schema.GroupVersionKind]kind{}
+	refused := &drift.Rejected{Target: w.release.Target, Of: len(w.release.Objects)}
+	for _, object := range w.release.Objects {
+		gvk := object.GroupVersionKind()
+		k, ok := found[gvk]
+		if !ok {
+			var err error
+			var missing *notServed
+			k, err = c.kindOf(gvk, w.brought)
+			switch {
+			case errors.As(err, &missing):
+				refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: err.Error()})
+				continue
+			case err != nil:
+				return err
+			}
+			found[gvk] = k
+		}
+		switch {
+		case k.namespaced && object.GetNamespace() == "":
+			object.SetNamespace("default")
+		case !k.namespaced && object.GetNamespace() != "":
+			unstructured.RemoveNestedField(object.Object, "metadata", "namespace") // as the API server does
+		}
+		id := drift.IDOf(object)
+		if _, twice := w.kinds[id]; twice {
+			refused.Problems = append(refused.Problems, drift.Problem{Object: id, Reason: "is in the release twice"})
+		}
+		w.kinds[id] = k
+	}
+	if len(refused.Problems) > 0 {
+		return refused
+	}
+	return nil
+}
+
+// claim takes the objects for this target, so that of two targets with the
+// same new object only one gets it.
+func (c *Cluster) claim(w *work) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conflict := &drift.Conflict{Target: w.release.Target}
+	for _, wanted := range w.order {
+		if other := c.claims[wanted.ID]; other != nil && other != w.target {
+			conflict.Objects = append(conflict.Objects, drift.Held{Object: wanted.ID, By: other.mark})
+		}
+	}
+	if len(conflict.Objects) > 0 {
+		return conflict
+	}
+	for _, wanted := range w.order {
+		c.claims[wanted.ID] = w.target
+	}
+	return nil
+}
+
+// watchAll watches every kind that is served and takes what is seen.
+func (c *Cluster) watchAll(ctx context.Context, w *work) error {
+	c.mu.Lock()
+	for _, wanted := range w.order {
+		c.hold(w, wanted.ID)
+	}
+	c.mu.Unlock()
+	if err := c.ready(ctx, w.held); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, wanted := range w.order {
+		if watcher := w.watchers[wanted.ID]; watcher != nil {
+			w.live[wanted.ID] = watcher.live(wanted.ID)
+		} else {
+			w.live[wanted.ID] = drift.Live{State: drift.Absent} // its kind is still to come
+		}
+	}
+	return nil
+}
+
+// hold makes sure that the kind of an object is watched until close. c.mu is held.
+func (c *Cluster) hold(w *work, id drift.ObjectID) {
+	k := w.kinds[id]
+	if k.coming {
+		return
+	}
+	for _, held := range w.held {
+		if held.kind.gvr == k.gvr {
+			w.watchers[id] = held
+			return
+		}
+	}
+	watcher := c.watch(k)
+	w.held = append(w.held, watcher)
+	w.watchers[id] = watcher
+}
+
+// readLeft reads what is in the inventory and not in the release from the API
+// server: what is deleted is never chosen from a cache.
+func (c *Cluster) readLeft(ctx context.Context, w *work) error {
+	var left []drift.ObjectID
+	for _, id := range w.inventory.IDs() {
+		if _, ok := w.wanted[id]; !ok {
+			left = append(left, id)
+		}
+	}
+	var mu sync.Mutex
+	note := func(id drift.ObjectID, live drift.Live) {
+		mu.Lock()
+		defer mu.Unlock()
+		w.live[id] = live
+	}
+	if err := each(ctx, c, left, func(ctx context.Context, id drift.ObjectID) {
+		gvk := schema.GroupVersionKind{Group: id.Group, Version: w.inventory.Entries[id].Version, Kind: id.Kind}
+		k, err := c.kindOf(gvk, nil)
+		var missing *notServed
+		switch {
+		case errors.As(err, &missing) && c.surelyNotServed(ctx, gvk):
+			note(id, drift.Live{State: drift.Absent}) // gone with its definition
+			return
+		case err != nil:
+			note(id, drift.Live{Why: err})
+			return
+		}
+		mu.Lock()
+		w.kinds[id] = k
+		mu.Unlock()
+		object, err := c.get(ctx, k, id)
+		switch {
+		case apierrors.IsNotFound(err):
+			note(id, drift.Live{State: drift.Absent})
+		case err != nil:
+			note(id, drift.Live{Why: err})
+		default:
+			note(id, drift.Observe(object))
+		}
+	}); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	for _, id := range left {
+		if w.live[id].State == drift.Present {
+			c.hold(w, id)
+		}
+	}
+	c.mu.Unlock()
+	return nil
+}
+
+// abandon gives up what was taken for work and did not become kept.
+func (c *Cluster) abandon(w *work) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, wanted := range w.order {
+		if c.kept[wanted.ID] == nil && c.claims[wanted.ID] == w.target {
+			delete(c.claims, wanted.ID)
+		}
+	}
+	for _, held := range w.held {
+		c.release(held)
+	}
+	w.held = nil
+}

@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pawl-dev/pawl/drift"
+)
+
+// refusal turns an API server's answer into problems of an object. It is
+// empty where the answer does not judge the object: the server could not be
+// reached, was busy, or a webhook was down.
+func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return nil
+	}
+	s := answer.Status()
+	if s.Code == http.StatusInternalServerError && strings.HasPrefix(s.Message, "failed to create typed patch object") {
+		s.Code = http.StatusBadRequest // the object does not fit the schema, which is not the server's fault
+	}
+	switch s.Code {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusConflict,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+		if s.Details != nil && s.Reason == metav1.StatusReasonInvalid && len(s.Details.Causes) > 0 {
+			problems := make([]drift.Problem, 0, len(s.Details.Causes))
+			for _, cause := range s.Details.Causes {
+				problems = append(problems, drift.Problem{Object: id, Field: cause.Field, Reason: masked(cause.Message, id, body)})
+			}
+			return problems
+		}
+		return undeclared(masked(s.Message, id, body), id)
+	}
+	return nil
+}
+
+// final reports whether asking again will not help.
+func final(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsUnauthorized(err)
+}
+
+// How the API server says that it does not know a field.
+var (
+	notInSchema = regexp.MustCompile(`\.([\w.\[\]"=,:{}/-]+): field not declared in schema`)
+	strictField = regexp.MustCompile(`(unknown|duplicate) field "([^"]+)"`)
+)
+
+// undeclared finds the fields in a message about unknown ones.
+func undeclared(message string, id drift.ObjectID) []drift.Problem {
+	var problems []drift.Problem
+	for _, m := range strictField.FindAllStringSubmatch(message, -1) {
+		problems = append(problems, drift.Problem{Object: id, Field: m[2], Reason: m[1] + " field; is it misspelled?"})
+	}
+	for _, m := range notInSchema.FindAllStringSubmatch(message, -1) {
+		problems = append(problems, drift.Problem{Object: id, Field: m[1], Reason: "unknown field; is it misspelled?"})
+	}
+	if len(problems) == 0 {
+		problems = append(problems, drift.Problem{Object: id, Reason: message})
+	}
+	return problems
+}
+
+// masked removes the values of a Secret from a message about it.
+func masked(message string, id drift.ObjectID, body []byte) string {
+	if id.Group != "" || id.Kind != "Secret" {
+		return message
+	}
+	var secret map[string]any
+	if err := json.Unmarshal(body, &secret); err != nil {
+		return "the answer is left out, as it may hold values of the Secret"
+	}
+	for _, name := range []string{"apiVersion", "kind", "metadata"} {
+		delete(secret, name)
+	}
+	for _, value := range texts(secret) {
+		if decoded, err := base64.StdEncoding.DecodeString(value); err == nil && len(decoded) > 2 {
+			message = strings.ReplaceAll(message, string(decoded), "***")
+		}
+		if len(value) > 2 { // less is no secret, and would cut words to pieces
+			message = strings.ReplaceAll(message, value, "***")
+		}
+	}
+	return message
+}
+
+// texts are all texts in a value, at whatever depth: what is wrong with a
+// Secret may be just where its values stand.
+func texts(value any) []string {
+	var found []string
+	switch v := value.(type) {
+	case string:
+		found = append(found, v)
+	case []any:
+		for _, item := range v {
+			found = append(found, texts(item)...)
+		}
+	case map[string]any:
+		for _, item := range v {
+			found = append(found, texts(item)...)
+		}
+	}
+	return found
+}
+
+// plain is an error about an object; about a Secret, without its values and
+// without the error behind it, which would still hold them.
+func plain(err error, id drift.ObjectID, body []byte) error {
+	if id.Group != "" || id.Kind != "Secret" {
+		return err
+	}
+	return &maskedError{masked(err.Error(), id, body)}
+}
+
+type maskedError struct{ message string }
+
+func (e *maskedError) Error() string { return e.message }

@@ -1,0 +1,145 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// work puts back what a queue says has drifted, one object at a time.
+func (c *Cluster) work(queue workqueue.TypedRateLimitingInterface[drift.ObjectID]) {
+	for {
+		id, shutdown := queue.Get()
+		if shutdown {
+			return
+		}
+		c.repair(id)
+		queue.Done(id)
+	}
+}
+
+// repair looks at one object that may have drifted, and puts it back or
+// reports it. The object may long be well: the queues are only hints.
+func (c *Cluster) repair(id drift.ObjectID) {
+	c.mu.Lock()
+	k := c.kept[id]
+	if k == nil {
+		d := c.deleting[id]
+		c.mu.Unlock()
+		if d != nil {
+			c.pursue(d)
+		}
+		return
+	}
+	live, known := k.watcher.seen[id]
+	if k.busy || !known || live.State == drift.Present && (live.Applied == k.applied || live.Terminating) {
+		c.mu.Unlock() // who writes it now looks again afterwards
+		return
+	}
+	if k.since.IsZero() {
+		k.since = time.Now()
+	}
+	if held := live.State == drift.Present && !live.Mark.IsZero() && live.Mark != k.target.mark; held {
+		c.failed(k, &drift.Conflict{Target: k.target.Target, Objects: []drift.Held{{Object: id, By: live.Mark}}})
+		c.mu.Unlock()
+		return
+	}
+	if c.namespaceGoing(id) {
+		c.failed(k, fmt.Errorf("putting back %s: its namespace is being deleted; tried again as soon as it is there again", id))
+		c.mu.Unlock()
+		return
+	}
+	k.busy = true
+	before, patch, w, report := k.drifted, k.patch, k.watcher, k.target.mode == environments.DriftReport
+	c.mu.Unlock()
+
+	if before == nil && live.State == drift.Present { // after a list, which keeps no objects
+		before, _ = c.get(c.ctx, w.kind, id)
+	}
+	after, err := c.patch(c.ctx, w.kind, id, patch, report)
+	done := time.Now()
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept[id] != k { // forgotten meanwhile
+		k.busy = false
+		c.changed()
+		return
+	}
+	defer c.end(k)
+	if err != nil {
+		if c.ctx.Err() == nil {
+			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, id, patch)))
+		}
+		return
+	}
+	d := drift.Drift{
+		Object:  id,
+		Deleted: live.State == drift.Absent && (report || string(after.GetUID()) != k.uid),
+		Changes: drift.Changes(before, after),
+		SeenAt:  k.since,
+	}
+	if before != nil {
+		d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
+	}
+	if report {
+		k.reported = reportable(live)
+		c.retry.Forget(id)
+	} else {
+		d.CorrectedAt = done
+		c.answered(k, after)
+		c.retry.Forget(id)
+		k.settled()
+	}
+	if d.Deleted || len(d.Changes) > 0 || live.State == drift.Absent {
+		c.notices.drifted(k.target, d)
+	} else {
+		// Somebody took fields over without changing them, or wrote other ones of
+		// the same managedFields. There is nothing to tell people.
+		c.options.Log.Debug().Stringer("object", id).Str("target", k.target.name).Msg("took back fields whose values had not changed")
+	}
+}
+
+// answered takes in the answer to an apply. c.mu is held.
+func (c *Cluster) answered(k *kept, after *unstructured.Unstructured) {
+	live := drift.Observe(after)
+	if k.applied != live.Applied || k.uid != live.UID {
+		k.applied, k.uid = live.Applied, live.UID
+		c.remember(k)
+	}
+	k.watcher.see(k.id, live, nil)
+}
+
+// failed notes that an object could not be put back, tells it once an episode,
+// and tries again later. c.mu is held.
+func (c *Cluster) failed(k *kept, err error) {
+	c.retry.AddRateLimited(k.id)
+	if k.failing {
+		return
+	}
+	k.failing = true
+	d := drift.Drift{Object: k.id, SeenAt: k.since, Err: err}
+	if live, ok := k.watcher.seen[k.id]; ok {
+		d.Deleted = live.State == drift.Absent
+	}
+	if k.drifted != nil {
+		d.Manager, d.ChangedAt = drift.ChangedBy(k.drifted, nil)
+	}
+	c.notices.drifted(k.target, d)
+}
+
+// namespaceGoing reports whether the namespace of an object is known to be on
+// its way out, so that nothing can be made in it. c.mu is held.
+func (c *Cluster) namespaceGoing(id drift.ObjectID) bool {
+	ns := c.kept[drift.ObjectID{Kind: "Namespace", Name: id.Namespace}]
+	if id.Namespace == "" || ns == nil {
+		return false
+	}
+	live := ns.watcher.seen[ns.id]
+	return live.State == drift.Present && live.Terminating
+}

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/pawl-dev/pawl/drift"
+)
+
+// at addresses the objects of a kind.
+func (c *Cluster) at(k kind, namespace string) dynamic.ResourceInterface {
+	if k.namespaced {
+		return c.client.Resource(k.gvr).Namespace(namespace)
+	}
+	return c.client.Resource(k.gvr)
+}
+
+// patch makes a server-side apply request. Declared fields are taken from
+// whoever else has them; unknown fields are errors.
+func (c *Cluster) patch(ctx context.Context, k kind, id drift.ObjectID, body []byte, dryRun bool) (*unstructured.Unstructured, error) {
+	force := true
+	options := metav1.PatchOptions{FieldManager: drift.FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict}
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.at(k, id.Namespace).Patch(ctx, id.Name, types.ApplyPatchType, body, options)
+}
+
+func (c *Cluster) get(ctx context.Context, k kind, id drift.ObjectID) (*unstructured.Unstructured, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.at(k, id.Namespace).Get(ctx, id.Name, metav1.GetOptions{})
+}
+
+// delete deletes exactly the object that was looked at. It reports whether the
+// API server says that the object is gone, which it is not yet while
+// finalizers or a grace period hold it.
+func (c *Cluster) delete(ctx context.Context, k kind, id drift.ObjectID, live drift.Live) (gone bool, err error) {
+	uid, version, background := types.UID(live.UID), live.ResourceVersion, metav1.DeletePropagationBackground
+	body, err := json.Marshal(metav1.DeleteOptions{
+		TypeMeta:          metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
+		Preconditions:     &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
+		PropagationPolicy: &background,
+	})
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	path := []string{"apis", k.gvr.Group, k.gvr.Version}
+	if k.gvr.Group == "" {
+		path = []string{"api", k.gvr.Version}
+	}
+	if k.namespaced {
+		path = append(path, "namespaces", id.Namespace)
+	}
+	answer, err := c.rest.Delete().AbsPath(append(path, k.gvr.Resource, id.Name)...).
+		SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Raw()
+	if err != nil {
+		return false, err
+	}
+	var status metav1.Status
+	err = json.Unmarshal(answer, &status)
+	return err == nil && status.Kind == "Status" && status.Status == metav1.StatusSuccess, nil
+}
+
+// each runs do for every item, as many at once as applies may make requests.
+func each[T any](ctx context.Context, c *Cluster, items []T, do func(context.Context, T)) error {
+	done := make(chan struct{}, len(items))
+	started := 0
+	for _, item := range items {
+		select {
+		case c.requests <- struct{}{}:
+			started++
+			go func() {
+				defer func() { <-c.requests; done <- struct{}{} }()
+				do(ctx, item)
+			}()
+			continue
+		case <-ctx.Done():
+		case <-c.ctx.Done():
+		}
+		break
+	}
+	for range started {
+		<-done
+	}
+	if started < len(items) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return errClosed
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pawl-dev/pawl/drift"
+)
+
+// trial is what a dry run showed of an object.
+type trial struct {
+	before, after *unstructured.Unstructured // before is nil unless asked for, or when there was none
+}
+
+// try lets the API server check the objects of steps without writing any.
+// If it refuses some, the error is *drift.Rejected and names them all.
+func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before bool) (map[drift.ObjectID]trial, error) {
+	var mu sync.Mutex
+	trials := make(map[drift.ObjectID]trial, len(steps))
+	refused := &drift.Rejected{Target: w.release.Target, Of: len(steps)}
+	conflict := &drift.Conflict{Target: w.release.Target}
+	var failure error
+	err := each(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
+		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
+		after, err := c.patch(ctx, k, wanted.ID, wanted.Patch, true)
+		var t trial
+		// An object that is there, though not among the marked ones, may have
+		// got the mark of another agent just now; and whoever made it wants
+		// to read that it is taken over.
+		strange := err == nil && step.Action == drift.Create && after.GetResourceVersion() != ""
+		if err == nil && (strange || before && step.Action != drift.Create) {
+			if t.before, err = c.get(ctx, k, wanted.ID); err == nil && strange {
+				live := drift.Observe(t.before)
+				if !live.Mark.IsZero() && live.Mark != w.target.mark {
+					mu.Lock()
+					conflict.Objects = append(conflict.Objects, drift.Held{Object: wanted.ID, By: live.Mark})
+					mu.Unlock()
+					return
+				}
+				if !live.Terminating {
+					step.Action, step.Reason = drift.Configure, "is there already; taken over"
+				}
+			}
+		}
+		t.after = after
+		mu.Lock()
+		defer mu.Unlock()
+		switch problems := refusal(err, wanted.ID, wanted.Patch); {
+		case err == nil:
+			trials[wanted.ID] = t
+		case len(problems) > 0:
+			refused.Problems = append(refused.Problems, problems...)
+		case failure == nil:
+			failure = fmt.Errorf("%s: trying %s before anything is written: %w", w.target.name, wanted.ID, plain(err, wanted.ID, wanted.Patch))
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(conflict.Objects) > 0:
+		return nil, conflict
+	case len(refused.Problems) > 0:
+		refused.Sort()
+		return nil, refused
+	}
+	return trials, failure
+}
+
+// writes are the steps that write a wanted object, split into those that can
+// be tried now and those that need what an earlier stage writes: their
+// namespace, or the present form of their kind.
+func (w *work) writes() (now, later []*drift.Step) {
+	coming := map[drift.ObjectID]bool{}
+	for _, s := range w.plan.Steps {
+		if s.Action == drift.Create || s.Action == drift.Configure {
+			coming[s.Object] = true
+		}
+	}
+	for i := range w.plan.Steps {
+		s := &w.plan.Steps[i]
+		if !coming[s.Object] {
+			continue
+		}
+		namespace := drift.ObjectID{Kind: "Namespace", Name: s.Object.Namespace}
+		noNamespace := s.Object.Namespace != "" && coming[namespace] && w.live[namespace].State == drift.Absent
+		defined, ok := w.brought[schema.GroupKind{Group: s.Object.Group, Kind: s.Object.Kind}]
+		if noNamespace || ok && coming[defined.id] {
+			later = append(later, s)
+		} else {
+			now = append(now, s)
+		}
+	}
+	return now, later
+}
