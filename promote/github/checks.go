@@ -1,0 +1,261 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/promote"
+)
+
+// checks is what was reported: as check runs, or as statuses where the
+// credentials cannot write checks. Never both: GitHub would demand both where
+// the name is required.
+type checks struct {
+	mu    sync.Mutex
+	as    form
+	marks map[markKey]*mark
+	order []markKey
+	// looked are the names of which a commit was looked up since the start.
+	looked map[string]bool
+}
+
+type form int
+
+const (
+	undecided form = iota
+	asChecks
+	asStatuses
+)
+
+type markKey struct {
+	commit gitsync.Commit
+	name   string
+}
+
+// mark is the check of one name on one commit. Its lock is held while GitHub is
+// asked, so that reports arrive in the order in which they were made.
+type mark struct {
+	mu   sync.Mutex
+	id   int64          // the check run; 0 until known
+	last promote.Report // what GitHub shows; zero until known
+	// lost says that a run may have been made whose answer did not arrive.
+	lost bool
+}
+
+// marksKept bounds memory: older commits get no more reports.
+const marksKept = 1_000
+
+func newChecks() *checks {
+	return &checks{marks: map[markKey]*mark{}, looked: map[string]bool{}}
+}
+
+// of returns the mark of a report. That an earlier process made its run can be
+// only for the first commit of each name.
+func (c *checks) of(r promote.Report) (m *mark, as form) {
+	key := markKey{r.Commit, r.Name()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m = c.marks[key]
+	if m == nil {
+		m = &mark{lost: !c.looked[key.name]}
+		c.looked[key.name] = true
+		c.marks[key] = m
+		if c.order = append(c.order, key); len(c.order) > marksKept {
+			delete(c.marks, c.order[0])
+			c.order = c.order[1:]
+		}
+	}
+	return m, c.as
+}
+
+func (c *checks) decide(as form) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.as == undecided {
+		c.as = as
+	}
+}
+
+// Report shows the state of an environment at a commit. What GitHub shows
+// already is not sent again.
+func (f *Forge) Report(ctx context.Context, r promote.Report) error {
+	m, as := f.marks.of(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if same(m.last, r) {
+		return nil
+	}
+	if as != asStatuses {
+		err := f.reportCheck(ctx, m, r)
+		var denied *promote.Denied
+		if err == nil {
+			f.marks.decide(asChecks)
+		}
+		if as == asChecks || !errors.As(err, &denied) || denied.Status == http.StatusUnauthorized {
+			if err == nil {
+				m.last = r
+			}
+			return err
+		}
+	}
+	// Only an App may write checks.
+	if err := f.reportStatus(ctx, r); err != nil {
+		return err
+	}
+	f.marks.decide(asStatuses)
+	m.last = r
+	return nil
+}
+
+func same(a, b promote.Report) bool {
+	return a.State == b.State && a.Title == b.Title && a.Summary == b.Summary && a.Commit == b.Commit
+}
+
+func (f *Forge) reportCheck(ctx context.Context, m *mark, r promote.Report) error {
+	doing := fmt.Sprintf("report %q at %s", r.Name(), r.Commit.Short())
+	if m.lost {
+		if err := f.findCheck(ctx, m, r, doing); err != nil {
+			return err
+		}
+		m.lost = false
+		if same(m.last, r) {
+			return nil
+		}
+	}
+	status, conclusion := state(r.State)
+	output := &github.CheckRunOutput{Title: github.String(orElse(r.Title, string(r.State))), Summary: github.String(cut(orElse(r.Summary, r.Title), 65_535))}
+	var started, completed *github.Timestamp
+	if !r.StartedAt.IsZero() {
+		started = &github.Timestamp{Time: r.StartedAt.UTC().Truncate(time.Second)}
+	}
+	if conclusion != nil && !r.CompletedAt.IsZero() {
+		completed = &github.Timestamp{Time: r.CompletedAt.UTC().Truncate(time.Second)}
+	}
+	// A completed run stays completed: what starts over is a new run, and the
+	// newest of a name is the one that counts.
+	if m.id != 0 && (r.State.Final() || !m.last.State.Final()) {
+		_, _, err := f.client.Checks.UpdateCheckRun(ctx, f.owner, f.repo, m.id, github.UpdateCheckRunOptions{
+			Name: r.Name(), Status: &status, Conclusion: conclusion, CompletedAt: completed, Output: output,
+		})
+		return failure(doing, "checks: write", err)
+	}
+	run, _, err := f.client.Checks.CreateCheckRun(ctx, f.owner, f.repo, github.CreateCheckRunOptions{
+		Name: r.Name(), HeadSHA: string(r.Commit), ExternalID: github.String(externalID(r)),
+		Status: &status, Conclusion: conclusion, StartedAt: started, CompletedAt: completed, Output: output,
+	})
+	if err != nil {
+		err = aboutCommit(failure(doing, "checks: write", err), r.Commit)
+		m.lost = unavailable(err)
+		return err
+	}
+	m.id = run.GetID()
+	return nil
+}
+
+func externalID(r promote.Report) string { return "pawl/" + r.Environment }
+
+// findCheck finds the run that was made before, by this App only: a run of the
+// same name by somebody else is none of ours.
+func (f *Forge) findCheck(ctx context.Context, m *mark, r promote.Report, doing string) error {
+	name := r.Name()
+	options := &github.ListCheckRunsOptions{CheckName: &name, Filter: github.String("latest")}
+	if f.appID != 0 {
+		options.AppID = &f.appID
+	}
+	list, _, err := f.client.Checks.ListCheckRunsForRef(ctx, f.owner, f.repo, string(r.Commit), options)
+	if err != nil {
+		return aboutCommit(failure(doing, "checks: write", err), r.Commit)
+	}
+	for _, run := range list.CheckRuns {
+		if run.GetName() != name || run.GetExternalID() != externalID(r) || run.GetID() <= m.id {
+			continue
+		}
+		m.id = run.GetID()
+		m.last = promote.Report{
+			Commit: r.Commit, Environment: r.Environment, State: stateOf(run),
+			Title: run.GetOutput().GetTitle(), Summary: run.GetOutput().GetSummary(),
+		}
+	}
+	return nil
+}
+
+// state is a report's state as a check run has it. A superseded one is
+// cancelled: neutral and skipped would satisfy a rule that requires the check.
+func state(s promote.ReportState) (status string, conclusion *string) {
+	switch s {
+	case promote.Success:
+		return "completed", github.String("success")
+	case promote.Failure:
+		return "completed", github.String("failure")
+	case promote.Superseded:
+		return "completed", github.String("cancelled")
+	case promote.InProgress:
+		return "in_progress", nil
+	}
+	return "queued", nil
+}
+
+func stateOf(run *github.CheckRun) promote.ReportState {
+	switch run.GetStatus() {
+	case "completed":
+		switch run.GetConclusion() {
+		case "success":
+			return promote.Success
+		case "cancelled":
+			return promote.Superseded
+		}
+		return promote.Failure
+	case "in_progress":
+		return promote.InProgress
+	}
+	return promote.Queued
+}
+
+// reportStatus reports as a commit status.
+func (f *Forge) reportStatus(ctx context.Context, r promote.Report) error {
+	to := "pending"
+	switch r.State {
+	case promote.Success:
+		to = "success"
+	case promote.Failure:
+		to = "failure"
+	case promote.Superseded:
+		to = "error" // pending would wait for good, and failure would not be true
+	}
+	description := orElse(r.Title, string(r.State))
+	if utf8.RuneCountInString(description) > 140 {
+		description = string([]rune(description)[:139]) + "…"
+	}
+	_, _, err := f.client.Repositories.CreateStatus(ctx, f.owner, f.repo, string(r.Commit), &github.RepoStatus{
+		State: &to, Context: github.String(r.Name()), Description: &description,
+	})
+	err = failure(fmt.Sprintf("report %q at %s", r.Name(), r.Commit.Short()), "checks: write (a GitHub App) or statuses: write", err)
+	return aboutCommit(err, r.Commit)
+}
+
+func orElse(s, otherwise string) string {
+	if strings.TrimSpace(s) == "" {
+		return otherwise
+	}
+	return s
+}
+
+// cut shortens text to n bytes, whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const more = "\n\n(cut here: GitHub takes no more)"
+	for n -= len(more); n > 0 && !utf8.RuneStart(s[n]); n-- {
+	}
+	return s[:n] + more
+}

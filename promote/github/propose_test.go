@@ -1,0 +1,403 @@
+package github_test
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	gogithub "github.com/google/go-github/v60/github"
+
+	"github.com/pawl-dev/pawl/internal/testworld/git"
+	standin "github.com/pawl-dev/pawl/internal/testworld/github"
+	"github.com/pawl-dev/pawl/promote"
+)
+
+const branch = "pawl/promote/staging/web"
+
+func TestAProposalIsOpenedOnce(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	f, p := w.forge(), w.proposal("1")
+	w.ForgetRequests()
+	pr := w.propose(f, p)
+	want := "GET pulls, GET git/commits/" + string(w.head) + ", POST git/trees, POST git/commits, POST git/refs, POST pulls, POST issues/1/labels"
+	if got := strings.Join(w.sent(), ", "); got != want {
+		t.Errorf("sent %s\nwant %s", got, want)
+	}
+	if pr.Number != 1 || pr.State != promote.Open || pr.Head != w.resolve(branch) || pr.Blocked != "" || !strings.HasSuffix(pr.URL, "/pull/1") {
+		t.Errorf("got %+v", pr)
+	}
+	if got := w.read(branch, overlay); got != kustomization("1") {
+		t.Errorf("the branch has\n%s", got)
+	}
+	pull := w.pulls("open")[0]
+	if pull.GetTitle() != p.Title || pull.GetBody() != p.Body || pull.GetUser().GetLogin() != "pawl[bot]" || len(pull.Labels) != 1 {
+		t.Errorf("GitHub shows %v", pull)
+	}
+	commit, _, err := w.ann.API().Repositories.GetCommit(t.Context(), "acme", "shop", branch, nil)
+	w.must(err)
+	if !commit.GetCommit().GetVerification().GetVerified() || len(commit.Files) != 1 || !strings.HasPrefix(commit.GetCommit().GetMessage(), p.Title) {
+		t.Errorf("the commit is %v", commit)
+	}
+
+	w.ForgetRequests()
+	if again := w.propose(f, p); again.Number != 1 || again.Head != pr.Head {
+		t.Errorf("again: %+v", again)
+	}
+	if got := strings.Join(w.sent(), ", "); got != "GET pulls, GET pulls/1" {
+		t.Errorf("asked again, it sent %s", got)
+	}
+	// catalogue 75
+	restarted := w.forge()
+	if again := w.propose(restarted, p); again.Number != 1 || again.Head != pr.Head || again.State != promote.Open {
+		t.Errorf("after a restart: %+v", again)
+	}
+	if got := writes(w.sent()); len(got) != 0 {
+		t.Errorf("after a restart it wrote: %q", got)
+	}
+}
+
+func TestNewDigestsMoveTheSamePullRequest(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		w := start(t)
+		f := w.forge()
+		first := w.propose(f, w.proposal("1"))
+		if restart {
+			f = w.forge()
+		}
+		second := w.propose(f, w.proposal("2"))
+		if second.Number != first.Number || second.Head == first.Head || second.Head != w.resolve(branch) || len(w.pulls("all")) != 1 {
+			t.Errorf("got %+v after %+v", second, first)
+		}
+		if got := w.read(branch, overlay); got != kustomization("2") {
+			t.Errorf("the branch has\n%s", got)
+		}
+		if _, err := w.repo.Run(t.Context(), "merge-base", "--is-ancestor", string(first.Head), string(second.Head)); err != nil {
+			t.Error("the branch was forced")
+		}
+		if pull := w.pulls("open")[0]; pull.GetTitle() != w.proposal("2").Title || !strings.Contains(pull.GetBody(), "sha256:222222222222") {
+			t.Errorf("GitHub shows %v", pull)
+		}
+	}
+}
+
+// catalogue 76
+func TestAPersonsCommitOnTheBranchIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for what, push := range map[string]func(w *world, pr promote.PullRequest){
+		"a commit on top": func(w *world, _ promote.PullRequest) { w.push(branch, map[string]string{overlay: kustomization("7")}) },
+		"another file":    func(w *world, _ promote.PullRequest) { w.push(branch, map[string]string{"CODEOWNERS": "* @ann"}) },
+		"an amended commit that keeps the message": func(w *world, pr promote.PullRequest) {
+			message, err := w.repo.Run(t.Context(), "log", "-1", "--format=%B", string(pr.Head))
+			w.must(err)
+			_, err = w.repo.Commit(t.Context(), git.Commit{Branch: branch, From: string(w.head), Author: "pawl[bot]", Message: message, Write: map[string]string{overlay: kustomization("7")}})
+			w.must(err)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for _, restart := range []bool{false, true} {
+				w := start(t)
+				f := w.forge()
+				pr := w.propose(f, w.proposal("1"))
+				push(w, pr)
+				there := w.resolve(branch)
+				if restart {
+					f = w.forge()
+				}
+				for _, to := range []string{"1", "2"} {
+					got := w.propose(f, w.proposal(to))
+					if !strings.Contains(got.Blocked, "commits that are not Pawl's") || got.Head != there || w.resolve(branch) != there {
+						t.Errorf("got %+v, the branch was at %s", got, there)
+					}
+					err := f.Merge(t.Context(), got)
+					if _, ok := is[*promote.Blocked](err); !ok {
+						t.Errorf("merge: %v", err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// catalogue 76
+func TestWhatAPersonClosedStaysClosed(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	pr := w.propose(w.forge(), w.proposal("1"))
+	w.must(w.ann.Close(t.Context(), shop, pr.Number))
+	w.ForgetRequests()
+	for range 2 {
+		got := w.propose(w.forge(), w.proposal("1"))
+		if got.State != promote.Closed || got.Number != pr.Number {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if sent := writes(w.sent()); len(sent) != 0 {
+		t.Errorf("it wrote %q", sent)
+	}
+	if got := w.propose(w.forge(), w.proposal("2")); got.State != promote.Open || got.Number == pr.Number {
+		t.Errorf("other digests: got %+v", got)
+	}
+	if got := w.read(branch, overlay); got != kustomization("2") {
+		t.Errorf("the branch has\n%s", got)
+	}
+	// And what was closed stays closed though another was opened since.
+	if got := w.propose(w.forge(), w.proposal("1")); got.State != promote.Closed {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// catalogue 77
+func TestWhatIsMergedIsNotProposedAgainUntilItIsReverted(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	f := w.forge()
+	pr := w.propose(f, w.proposal("1"))
+	w.must(f.Merge(t.Context(), pr))
+	// The agent has not fetched the merge yet.
+	if got := w.propose(w.forge(), w.proposal("1")); got.State != promote.Merged || got.Number != pr.Number {
+		t.Errorf("got %+v", got)
+	}
+	reverted := w.push("main", map[string]string{overlay: kustomization("0")})
+	if got := w.propose(w.forge(), w.proposalOn(reverted, "1")); got.State != promote.Open || got.Number == pr.Number {
+		t.Errorf("after the revert: got %+v", got)
+	}
+}
+
+// catalogue 75 77
+func TestWhateverAnswerIsLostThereIsOnePullRequest(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{"GET /pulls$", "POST /git/trees$", "POST /git/commits$", "POST /git/refs$", "POST /pulls$", "POST /labels$", "POST /access_tokens$"} {
+		for what, fault := range map[string]standin.Fault{
+			"lost after the effect": once(standin.LostReply()),
+			"502 after the effect":  {Status: 502, AfterEffect: true, Times: 1},
+			"500 before the effect": once(standin.ServerError(500)),
+			"cut before the effect": {Reset: true, Times: 1},
+		} {
+			t.Run(request+" "+what, func(t *testing.T) {
+				t.Parallel()
+				w := start(t)
+				method, expression, _ := strings.Cut(request, " ")
+				w.Fail(standin.Match{Method: method, Path: regexp.MustCompile(expression)}, fault)
+				f := w.forge()
+				for attempt := 1; ; attempt++ {
+					pr, err := f.Propose(t.Context(), w.proposal("1"))
+					if err == nil {
+						if pr.State != promote.Open || pr.Head != w.resolve(branch) {
+							t.Errorf("got %+v", pr)
+						}
+						break
+					}
+					if _, ok := is[*promote.Unavailable](err); !ok || attempt == 3 {
+						t.Fatalf("attempt %d: %v", attempt, err)
+					}
+					f = w.forge() // as after a crash: nothing is remembered
+				}
+				if pulls := w.pulls("all"); len(pulls) != 1 || pulls[0].GetState() != "open" {
+					t.Errorf("GitHub has %d pull requests", len(pulls))
+				}
+				if got := w.read(branch, overlay); got != kustomization("1") {
+					t.Errorf("the branch has\n%s", got)
+				}
+			})
+		}
+	}
+}
+
+// catalogue 75
+func TestReplicasThatProposeAtOnceOpenOnePullRequest(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var all sync.WaitGroup
+	for range 4 {
+		f := w.forge()
+		all.Go(func() {
+			for range 5 {
+				if _, err := f.Propose(t.Context(), w.proposal("1")); err == nil {
+					return
+				}
+			}
+			t.Error("never got through")
+		})
+	}
+	all.Wait()
+	if pulls := w.pulls("all"); len(pulls) != 1 {
+		t.Errorf("GitHub has %d pull requests", len(pulls))
+	}
+}
+
+// catalogue 71
+func TestAStrangersPullRequestIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	ours := w.proposal("1")
+	w.push(branch, map[string]string{overlay: kustomization("1")})
+	number, err := w.ann.OpenPull(t.Context(), shop, branch, "main", ours.Title, ours.Body)
+	w.must(err)
+	_, _, err = w.ann.API().Issues.AddLabelsToIssue(t.Context(), "acme", "shop", number, []string{"pawl"})
+	w.must(err)
+	w.ForgetRequests()
+	f := w.forge()
+	pr := w.propose(f, ours)
+	if pr.Number != number || !strings.Contains(pr.Blocked, "was opened by ann, not by Pawl (pawl[bot])") {
+		t.Errorf("got %+v", pr)
+	}
+	if _, ok := is[*promote.Blocked](f.Merge(t.Context(), pr)); !ok {
+		t.Error("it was not refused")
+	}
+	if sent := writes(w.sent()); len(sent) != 0 {
+		t.Errorf("it wrote %q", sent)
+	}
+}
+
+func TestAStrangersBranchOfTheNameIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	there := w.push(branch, map[string]string{"work": "of somebody"})
+	pr := w.propose(w.forge(), w.proposal("1"))
+	if !strings.Contains(pr.Blocked, "commits that are not Pawl's") || w.resolve(branch) != there || len(w.pulls("all")) != 0 {
+		t.Errorf("got %+v", pr)
+	}
+}
+
+func TestABaseThatMovesElsewhereChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	f := w.forge()
+	pr := w.propose(f, w.proposal("1"))
+	moved := w.push("main", map[string]string{"elsewhere": "x"})
+	w.ForgetRequests()
+	if got := w.propose(f, w.proposalOn(moved, "1")); got.Head != pr.Head || got.Blocked != "" {
+		t.Errorf("got %+v", got)
+	}
+	for _, request := range writes(w.sent()) {
+		if request != "PATCH pulls/1" { // the body names the commit at which it is healthy
+			t.Errorf("it sent %s", request)
+		}
+	}
+}
+
+func TestAConflictIsSolvedOnTheNewBase(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		w := start(t)
+		f := w.forge()
+		pr := w.propose(f, w.proposal("1"))
+		changed := strings.Replace(kustomization("5"), "resources", "# moved\nresources", 1)
+		moved := w.push("main", map[string]string{overlay: changed})
+		if restart {
+			f = w.forge()
+		}
+		p := w.proposalOn(moved, "1")
+		p.Files[overlay] = []byte(strings.Replace(changed, digest("5"), digest("1"), 1))
+		got := w.propose(f, p)
+		if got.Number != pr.Number || got.Head == pr.Head || got.Blocked != "" {
+			t.Errorf("got %+v", got)
+		}
+		if files := w.changed(got.Number); len(files) != 1 || files[0] != overlay {
+			t.Errorf("the pull request changes %q", files)
+		}
+		w.must(f.Merge(t.Context(), got))
+		if text := w.read("main", overlay); text != string(p.Files[overlay]) {
+			t.Errorf("main has\n%s", text)
+		}
+	}
+}
+
+func (w *world) changed(number int) []string {
+	w.t.Helper()
+	files, _, err := w.ann.API().PullRequests.ListFiles(w.t.Context(), "acme", "shop", number, nil)
+	w.must(err)
+	var out []string
+	for _, f := range files {
+		out = append(out, f.GetFilename())
+	}
+	return out
+}
+
+func TestAPullRequestThatMustBeUpToDateIsBroughtUp(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.must(w.Protect(shop, "main", standin.Protection{Checks: []standin.RequiredCheck{{Name: "ci"}}, Strict: true}))
+	f := w.forge()
+	pr := w.propose(f, w.proposal("1"))
+	w.green(string(pr.Head))
+	moved := w.push("main", map[string]string{"elsewhere": "x"})
+	got := w.propose(f, w.proposalOn(moved, "1"))
+	if got.Head == pr.Head || w.resolve(branch) != got.Head {
+		t.Errorf("got %+v", got)
+	}
+	if again := w.propose(f, w.proposalOn(moved, "1")); again.Head != got.Head || !strings.Contains(again.Blocked, "reviews or checks") {
+		t.Errorf("again: %+v", again)
+	}
+	w.green(string(got.Head))
+	w.must(f.Merge(t.Context(), got))
+}
+
+// green lets the check "ci" pass on a commit.
+func (w *world) green(sha string) {
+	w.t.Helper()
+	_, _, err := w.ann.API().Repositories.CreateStatus(w.t.Context(), "acme", "shop", sha, &gogithub.RepoStatus{State: gogithub.String("success"), Context: gogithub.String("ci")})
+	w.must(err)
+}
+
+func TestUpdateBranchByAPersonIsFine(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	f := w.forge()
+	pr := w.propose(f, w.proposal("1"))
+	w.push("main", map[string]string{"elsewhere": "x"})
+	_, _, err := w.ann.API().PullRequests.UpdateBranch(t.Context(), "acme", "shop", pr.Number, nil)
+	if _, accepted := is[*gogithub.AcceptedError](err); !accepted {
+		w.must(err)
+	}
+	got := w.propose(f, w.proposal("1"))
+	if got.Head == pr.Head || got.Blocked != "" {
+		t.Fatalf("got %+v after %+v", got, pr)
+	}
+	w.must(f.Merge(t.Context(), got))
+	if text := w.read("main", overlay); text != kustomization("1") {
+		t.Errorf("main has\n%s", text)
+	}
+}
+
+func TestAPersonalTokenProposesAndMerges(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, token := range []string{w.AddUser("robot"), w.AddToken("robot", map[string]string{"contents": "write", "pull_requests": "write"})} {
+		w.head = w.push("main", map[string]string{overlay: kustomization("0")})
+		f := w.forge(as(token))
+		w.propose(f, w.proposal("1"))
+		pr := w.propose(w.forge(as(token)), w.proposal("2"))
+		pr = w.propose(f, w.proposal("2"))
+		w.must(f.Merge(t.Context(), pr))
+		if text := w.read("main", overlay); text != kustomization("2") {
+			t.Errorf("main has\n%s", text)
+		}
+	}
+}
+
+func TestAProposalThatIsNoneIsRefused(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for what, spoil := range map[string]func(*promote.Proposal){
+		"no branch":        func(p *promote.Proposal) { p.Branch = "" },
+		"the base itself":  func(p *promote.Proposal) { p.Branch = "main" },
+		"no files":         func(p *promote.Proposal) { p.Files = nil },
+		"a path outside":   func(p *promote.Proposal) { p.Files = map[string][]byte{"../x": nil} },
+		"a path into git":  func(p *promote.Proposal) { p.Files = map[string][]byte{".git/config": nil} },
+		"an absolute path": func(p *promote.Proposal) { p.Files = map[string][]byte{"/etc/x": nil} },
+	} {
+		p := w.proposal("1")
+		spoil(&p)
+		if pr, err := w.forge().Propose(t.Context(), p); err == nil {
+			t.Errorf("%s: got %+v", what, pr)
+		}
+	}
+	if len(w.pulls("all")) != 0 || w.resolve("main") != w.head {
+		t.Error("something was written")
+	}
+}
