@@ -29,8 +29,8 @@ demo: tools controlplane build ## the whole loop on real parts, on this machine
 world: tools controlplane build ## start the real servers and print where they are, until Ctrl-C
 	@bin/pawl world $(ARGS)
 
-bench: tools controlplane build ## measure this machine; prints a table
-	@go run ./internal/bench $(ARGS)
+bench: tools controlplane build build ## measure this machine; prints a table
+	@go run ./internal/bench --pawl bin/pawl $(ARGS)
 
 controlplane: ## build etcd, the API server, the controllers and a simulated node, once
 	@go run ./internal/testworld/controlplane/build
@@ -42,8 +42,8 @@ tools:
 fmt:
 	gofmt -w $$(git ls-files '*.go')
 
-schema: build ## write docs/schema/*.json
-	@mkdir -p docs/schema && bin/pawl schema pipeline > docs/schema/pawl.json && bin/pawl schema agent > docs/schema/agent.json
+schema: ## rewrite the committed JSON Schemas
+	go test ./environments ./agent -run Schema -update
 
 clean:
 	rm -rf bin

@@ -135,7 +135,7 @@ type RegistryConfig struct {
 
 // TagsConfig is how tracked tags are followed.
 type TagsConfig struct {
-	// How often the registry is asked without a webhook, 5s to 24h.
+	// How often the registry is asked without a webhook, 1s to 24h.
 	Poll environments.Duration `json:"poll,omitempty"`
 }
 

@@ -23,7 +23,7 @@ import (
 const (
 	MinPoll    = time.Second
 	MaxPoll    = time.Hour
-	MinTagPoll = 5 * time.Second
+	MinTagPoll = time.Second
 	MaxTagPoll = 24 * time.Hour
 )
 

@@ -18,8 +18,12 @@ import (
 // the target's last release running and kept.
 func (a *Agent) deploy(ctx context.Context, j job) error {
 	started := a.now()
-	err := a.stages(ctx, j)
+	unchanged, err := a.stages(ctx, j)
 	log := a.log.With().Str("target", j.target.String()).Str("commit", string(j.revision.Commit)).Logger()
+	if unchanged {
+		log.Debug().Msg("the commit does not touch the target")
+		return nil
+	}
 	if err == nil {
 		a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, "applied").Inc()
 		log.Info().Dur("took", time.Since(started)).Msg("applied")
@@ -39,7 +43,9 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	return err
 }
 
-func (a *Agent) stages(ctx context.Context, j job) error {
+// stages reports whether there was nothing to do, because the release that the
+// target has is the one that the commit asks for.
+func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	at := func(stage promote.Stage) {
 		a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Stage = stage })
 	}
@@ -47,30 +53,30 @@ func (a *Agent) stages(ctx context.Context, j job) error {
 	at(promote.StageRendering)
 	release, err := a.render(ctx, j)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if a.board.resume(j.target, j.revision.Commit, release) {
-		return nil
+		return true, nil
 	}
 
 	at(promote.StageVerifying)
 	verified, err := a.verify(ctx, release)
 	if err != nil {
-		return err
+		return false, err
 	}
 
 	at(promote.StageApplying)
 	cluster, ok := a.edges.Clusters[j.environment.Name]
 	if !ok {
-		return fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
+		return false, fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
 	}
 	a.board.keep(j.target, release)
 	applied, err := cluster.Apply(ctx, verified, j.environment)
 	if err != nil {
-		return err
+		return false, err
 	}
 	a.board.applied(j.target, j.revision.Commit, release, verified, applied)
-	return nil
+	return false, nil
 }
 
 // render builds the release and shows the images that it has, pinned or not.

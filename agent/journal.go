@@ -51,8 +51,12 @@ func (j *journal) decided(d promote.Decision) {
 		}
 		j.entries[key] = now
 		if before.Verdict != now.Verdict || before.Why != now.Why {
-			j.log.Info().Str("target", environments.Target{Environment: d.Environment, Application: b.Application}.String()).
-				Str("verdict", now.Verdict).Int("digests", len(b.Moves)).Msg(now.Why)
+			level := zerolog.DebugLevel
+			if b.Verdict == promote.Go {
+				level = zerolog.InfoLevel
+			}
+			j.log.WithLevel(level).Str("target", environments.Target{Environment: d.Environment, Application: b.Application}.String()).
+				Str("verdict", now.Verdict).Int("digests", len(b.Moves)).Str("why", now.Why).Msg("decided what may enter")
 		}
 	}
 }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pawl-dev/pawl/agent"
+)
+
+func agentCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the agent",
+		Long: `Follows the config repo and keeps the environments that the configuration
+names as the repo says, until it is stopped. The log is JSON on standard
+output, one line for each thing that happened.`,
+		Args: cobra.NoArgs,
+	}
+	file := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		config, err := loadConfig(*file)
+		if err != nil {
+			return err
+		}
+		return runAgent(cmd.Context(), config, cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+// Bounds of a request to the agent's own addresses, against slow senders.
+const (
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 10 * time.Second
+	drainTimeout  = 5 * time.Second
+)
+
+// runAgent runs until ctx ends, and returns when all that it started has ended.
+func runAgent(ctx context.Context, config agent.Config, out io.Writer) error {
+	log := logger(config, out)
+	public, err := net.Listen("tcp", config.HTTP.Public)
+	if err != nil {
+		return fmt.Errorf("http.public: %w", err)
+	}
+	defer public.Close()
+	internal, err := net.Listen("tcp", config.HTTP.Internal)
+	if err != nil {
+		return fmt.Errorf("http.internal: %w", err)
+	}
+	defer internal.Close()
+
+	w, err := wire(config, log)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.agent.Run(ctx) })
+	g.Go(func() error { return serve(ctx, public, w.agent.Public(w.webhook)) })
+	g.Go(func() error { return serve(ctx, internal, w.agent.Internal(w.collectors)) })
+	log.Info().Str("version", version).Str("repository", config.Repository.Name).Str("public", public.Addr().String()).Msg("agent running")
+	err = g.Wait()
+	log.Info().Msg("agent stopped")
+	return err
+}
+
+// serve answers until ctx ends, and then lets what is under way finish.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout, IdleTimeout: time.Minute}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+func logger(config agent.Config, out io.Writer) zerolog.Logger {
+	if config.Log.Format == "console" {
+		_, plain := os.LookupEnv("NO_COLOR")
+		out = zerolog.ConsoleWriter{Out: out, NoColor: plain, TimeFormat: time.RFC3339}
+	}
+	level, err := zerolog.ParseLevel(config.Log.Level)
+	if err != nil {
+		level = zerolog.InfoLevel // the schema lets no other through
+	}
+	return zerolog.New(out).Level(level).Hook(stamp{})
+}
+
+// stamp puts the time on every line, in UTC and to the millisecond; zerolog's
+// own is to the second unless a global is changed.
+type stamp struct{}
+
+func (stamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/drift/cluster"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync/gogit"
+	"github.com/pawl-dev/pawl/gitsync/webhook"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/policies/cosign"
+	"github.com/pawl-dev/pawl/promote/github"
+	"github.com/pawl-dev/pawl/promote/registry"
+)
+
+// wired is an agent with its edges.
+type wired struct {
+	agent      *agent.Agent
+	webhook    http.Handler // nil where there are no webhooks
+	collectors prometheus.Gatherer
+	clusters   []*cluster.Cluster
+}
+
+// close ends what the edges do on their own.
+func (w *wired) close() {
+	for _, c := range w.clusters {
+		c.Close()
+	}
+}
+
+// wire builds the edges in the order of the flow, and the agent on them.
+// Nothing is sent yet.
+func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
+	w := &wired{}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	metrics := prometheus.NewRegistry()
+	w.collectors = metrics
+
+	client, err := registries(config)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := trust(config)
+	if err != nil {
+		return nil, err
+	}
+	forge, err := forge(config, metrics, log)
+	if err != nil {
+		return nil, err
+	}
+	source, err := source(config, forge)
+	if err != nil {
+		return nil, err
+	}
+
+	edges := agent.Edges{
+		Source: source, Evidence: cosign.New(client, cosign.Options{}), Tags: registry.New(client),
+		Clusters: map[string]agent.Cluster{}, Forge: forge,
+	}
+	// Clusters tell what they see before there is an agent to tell it to: they
+	// see nothing until something is applied.
+	notify := func(n drift.Notice) { w.agent.Notice(n) }
+	byAddress := map[string]*cluster.Cluster{}
+	for _, e := range config.Environments {
+		address := e.Kubeconfig + "#" + e.Context
+		if byAddress[address] == nil {
+			if byAddress[address], err = connect(e, config, notify, log); err != nil {
+				return nil, err
+			}
+			w.clusters = append(w.clusters, byAddress[address])
+		}
+		edges.Clusters[e.Name] = adapter{byAddress[address]}
+	}
+	w.agent = agent.New(edges, agent.Options{
+		Branch: config.Repository.Branch, Trust: rules, Log: log,
+		Poll: time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
+	})
+	if config.GitHub.Webhook != nil {
+		w.webhook, err = webhook.New(webhook.Options{
+			Repository: config.Repository.Name, Branch: config.Repository.Branch, App: appID(config),
+			Secret: func() (string, error) {
+				secret, err := config.GitHub.Webhook.Secret.Read()
+				return secret.Reveal(), err
+			},
+			Notify: w.agent.Event,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("github.webhook: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// appID is the agent's own App, 0 if it has none.
+func appID(config agent.Config) int64 {
+	if config.GitHub.App == nil {
+		return 0
+	}
+	return config.GitHub.App.ID
+}
+
+// source reads the config repo with git.
+func source(config agent.Config, forge *github.Forge) (*gogit.Mirror, error) {
+	options := gogit.Options{URL: config.Repository.URL, Branch: config.Repository.Branch, Credentials: forge.GitCredentials}
+	if g := config.Git; g != nil {
+		options.Credentials = func(context.Context) (string, string, error) {
+			password, err := g.Password.Read()
+			return g.Username, password.Reveal(), err
+		}
+	}
+	if file := config.Repository.CA; file != "" {
+		var err error
+		if options.CABundle, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("repository.ca: %w", err)
+		}
+	}
+	return gogit.New(options)
+}
+
+// forge speaks with GitHub, as a token's owner or as an App.
+func forge(config agent.Config, metrics *prometheus.Registry, log zerolog.Logger) (*github.Forge, error) {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pawl_github_requests_total", Help: "Requests to GitHub, by method, status (0: no answer) and whether it cost quota.",
+	}, []string{"method", "status", "cached"})
+	remaining := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pawl_github_rate_limit_remaining", Help: "What is left of GitHub's hourly quota, by its last answer.",
+	})
+	metrics.MustRegister(requests, remaining)
+	options := github.Options{
+		URL: config.GitHub.API, Repository: config.Repository.Name, Log: log,
+		Observe: func(e github.Exchange) {
+			requests.WithLabelValues(e.Method, strconv.Itoa(e.Status), strconv.FormatBool(e.Cached)).Inc()
+			if e.Remaining >= 0 {
+				remaining.Set(float64(e.Remaining))
+			}
+		},
+	}
+	if app := config.GitHub.App; app != nil {
+		key, err := app.Key.Read()
+		if err != nil {
+			return nil, fmt.Errorf("github.app.key: %w", err)
+		}
+		options.App = &github.App{ID: app.ID, Installation: app.Installation, PrivateKey: []byte(key.Reveal())}
+	} else {
+		options.Token = func(context.Context) (string, error) {
+			token, err := config.GitHub.Token.Read()
+			return token.Reveal(), err
+		}
+	}
+	return github.New(options)
+}
+
+// connect makes the edge to the cluster of an environment.
+func connect(e agent.EnvironmentConfig, config agent.Config, notify func(drift.Notice), log zerolog.Logger) (*cluster.Cluster, error) {
+	access, err := clusterAccess(e)
+	if err != nil {
+		return nil, fmt.Errorf("environment %s: %w", e.Name, err)
+	}
+	access.UserAgent = "pawl/" + version
+	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Notify: notify, Log: log})
+}
+
+// clusterAccess is how an environment's API server is reached: by a
+// kubeconfig, else from within its cluster.
+func clusterAccess(e agent.EnvironmentConfig) (*rest.Config, error) {
+	if e.Kubeconfig == "" {
+		access, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("no kubeconfig is named, and this is no pod in a cluster: %w", err)
+		}
+		return access, nil
+	}
+	access, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: e.Kubeconfig},
+		&clientcmd.ConfigOverrides{CurrentContext: e.Context},
+	).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig %s: %w", e.Kubeconfig, err)
+	}
+	if access.ExecProvider != nil || access.AuthProvider != nil {
+		return nil, fmt.Errorf("kubeconfig %s runs a program to sign in, which the agent does not do; give it a token or certificate", e.Kubeconfig)
+	}
+	return access, nil
+}
+
+type adapter struct{ *cluster.Cluster }
+
+func (a adapter) Apply(ctx context.Context, v policies.Verified, e environments.Environment) (drift.Applied, error) {
+	return a.Cluster.Apply(ctx, v, e.Drift)
+}

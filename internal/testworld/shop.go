@@ -1,0 +1,198 @@
+package testworld
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pawl-dev/pawl/internal/testworld/git"
+	"github.com/pawl-dev/pawl/internal/testworld/github"
+	"github.com/pawl-dev/pawl/internal/testworld/images"
+)
+
+// Shop is a config repo with all that an agent needs to look after it: a
+// GitHub App, a signing key, and the agent's configuration.
+type Shop struct {
+	World      *World
+	Repository *git.Repository
+	App        github.Installed
+	Key        *images.Key
+	// Folder holds agent.yaml and the files that it names.
+	Folder string
+	// Config is the path of the agent's configuration.
+	Config string
+	// Public and Internal are the addresses where the agent is to listen.
+	Public, Internal string
+	// Person is the token of somebody who may merge.
+	Person string
+}
+
+// ShopOptions describe a shop.
+type ShopOptions struct {
+	Name string // "acme/shop"
+	// Folder is where the agent's files are written.
+	Folder string
+	// Environments that the agent owns.
+	Environments []string
+	// Namespace is the agent's own, where it keeps its inventory; it must exist.
+	Namespace string
+	// Kubeconfig is what the agent reaches the cluster with; the world's
+	// administrator's if empty.
+	Kubeconfig string
+	// WithoutWebhook leaves the agent to polling.
+	WithoutWebhook bool
+	// WithToken gives the agent a person's token instead of the App.
+	WithToken bool
+}
+
+// OpenShop makes the repository, empty, and everything around it.
+func (w *World) OpenShop(ctx context.Context, o ShopOptions) (*Shop, error) {
+	owner, repo, _ := strings.Cut(o.Name, "/")
+	s := &Shop{World: w, Folder: o.Folder, Config: filepath.Join(o.Folder, "agent.yaml")}
+	var err error
+	if s.Repository, err = w.GitHub.CreateRepo(owner, repo); err != nil {
+		return nil, err
+	}
+	s.Person = w.GitHub.AddUser("ada")
+	if s.Key, err = images.NewKey(); err != nil {
+		return nil, err
+	}
+	if s.Public, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if s.Internal, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	secret := rand.Text()
+	s.App, err = w.GitHub.AddApp(github.App{
+		Name:        "pawl-" + repo,
+		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write"},
+		Events:      []string{"push", "pull_request", "check_run"}, Repositories: []string{o.Name},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !o.WithoutWebhook {
+		w.GitHub.SetAppHook(s.App.ID, "http://"+s.Public+"/webhooks/github", secret)
+	}
+	return s, s.configure(o, secret)
+}
+
+// configure writes agent.yaml and its files.
+func (s *Shop) configure(o ShopOptions, secret string) error {
+	file := func(name string, content []byte) (string, error) {
+		path := filepath.Join(s.Folder, name)
+		return path, os.WriteFile(path, content, 0o600)
+	}
+	key, err := file("release.pub", s.Key.Public())
+	if err != nil {
+		return err
+	}
+	auth := map[string]any{}
+	if o.WithToken {
+		path, err := file("token", []byte(s.World.GitHub.AddUser("pawl-bot")))
+		if err != nil {
+			return err
+		}
+		auth["token"] = map[string]any{"file": path}
+	} else {
+		path, err := file("app.pem", s.App.PrivateKey)
+		if err != nil {
+			return err
+		}
+		auth["app"] = map[string]any{"id": s.App.ID, "installation": s.App.InstallationID, "key": map[string]any{"file": path}}
+	}
+	auth["api"] = s.World.GitHub.URL() + "/api/v3/"
+	if !o.WithoutWebhook {
+		path, err := file("webhook-secret", []byte(secret))
+		if err != nil {
+			return err
+		}
+		auth["webhook"] = map[string]any{"secret": map[string]any{"file": path}}
+	}
+	kubeconfig := o.Kubeconfig
+	if kubeconfig == "" {
+		kubeconfig = s.World.ControlPlane.Kubeconfig
+	}
+	var environments []any
+	for _, e := range o.Environments {
+		environments = append(environments, map[string]any{"name": e, "kubeconfig": kubeconfig})
+	}
+	text, err := yaml.Marshal(map[string]any{
+		"apiVersion":   "pawl.dev/v1alpha1",
+		"kind":         "Agent",
+		"repository":   map[string]any{"url": s.Repository.URL()},
+		"github":       auth,
+		"environments": environments,
+		"namespace":    o.Namespace,
+		"trust":        []any{map[string]any{"images": s.Image("*"), "keys": []any{map[string]any{"name": "release", "file": key}}}},
+		"registries":   []any{map[string]any{"host": s.World.Registry.Host(), "insecure": true}},
+		"tags":         map[string]any{"poll": "1s"},
+		"http":         map[string]any{"public": s.Public, "internal": s.Internal},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = file("agent.yaml", text)
+	return err
+}
+
+// ownerAndName are the two parts of the repository's name.
+func (s *Shop) ownerAndName() (owner, name string) {
+	owner, name, _ = strings.Cut(s.Repository.Name, "/")
+	return owner, name
+}
+
+// Image is the repository of an application's image: "127.0.0.1:5000/acme/web".
+func (s *Shop) Image(application string) string {
+	return s.World.Registry.Host() + "/acme/" + application
+}
+
+// Push builds an image, pushes it under a tag and, unless it is to be refused,
+// signs it.
+func (s *Shop) Push(ctx context.Context, application, tag, content string, sign bool) (name.Digest, error) {
+	client := s.World.Registry.Client()
+	digest, err := images.Push(ctx, s.Image(application)+":"+tag, images.Spec{Content: content, Labels: map[string]string{
+		images.LabelVersion: content, images.LabelSource: "https://github.com/acme/" + application,
+	}}, client...)
+	if err != nil || !sign {
+		return digest, err
+	}
+	return digest, images.Sign(ctx, digest, s.Key, images.Bundle, client...)
+}
+
+// Files reads a folder of files into what Commit writes, with each pair of old
+// and new texts replaced.
+func Files(folder fs.FS, oldNew ...string) (map[string]string, error) {
+	replace := strings.NewReplacer(oldNew...)
+	files := map[string]string{}
+	err := fs.WalkDir(folder, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(folder, path)
+		files[path] = replace.Replace(string(text))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read files: %w", err)
+	}
+	return files, nil
+}
+
+// freeAddress is an address of this machine that was free a moment ago.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
