@@ -104,10 +104,14 @@ func (s *Server) dispatch(h *hook, d *delivery) {
 			return
 		}
 	}
+	// What was held goes after the next of its kind.
 	var late []*delivery
-	if f == nil || !f.Reorder {
-		late, h.held = h.held, nil
-	}
+	h.held = slices.DeleteFunc(h.held, func(held *delivery) bool {
+		if held.event == d.event {
+			late = append(late, held)
+		}
+		return held.event == d.event
+	})
 	for range times {
 		copied := *d
 		s.waitingLocked(1)

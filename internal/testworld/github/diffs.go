@@ -2,7 +2,6 @@ package github
 
 import (
 	"context"
-	"strconv"
 	"strings"
 )
 
@@ -129,9 +128,4 @@ func (r *repository) mergeTree(ctx context.Context, ours, theirs string) (tree s
 	}
 	tree, _, _ = strings.Cut(out, "\n")
 	return tree, true, nil
-}
-
-func atoi(s string) int {
-	n, _ := strconv.Atoi(s)
-	return n
 }

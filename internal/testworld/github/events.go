@@ -21,12 +21,16 @@ func (s *Server) emitPush(ctx context.Context, r *repository, who *account, chan
 		commits = append(commits, s.pushedJSON(r, c))
 	}
 	var head any
-	if !deleted {
+	if n := len(commits); n > 0 && commits[n-1]["id"] == change.After {
+		head = commits[n-1] // one git process less before the webhook leaves
+	} else if !deleted {
 		c, err := r.commits(ctx, true, "-1", change.After, "--")
 		if err != nil {
 			return err
 		}
-		head = s.pushedJSON(r, c[0])
+		if len(c) > 0 { // a tag may point at no commit
+			head = s.pushedJSON(r, c[0])
+		}
 	}
 	repo := s.repositoryJSON(r)
 	// In this one event the times are numbers, and the owner says more.

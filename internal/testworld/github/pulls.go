@@ -142,14 +142,7 @@ func (r *repository) measure(ctx context.Context, p *pull) (pullSize, error) {
 	if p.size.head == p.headSHA && p.size.base == p.baseSHA {
 		return p.size, nil
 	}
-	merge, err := r.mergeBase(ctx, p.baseSHA, p.headSHA)
-	if err != nil {
-		return pullSize{}, err
-	}
-	if merge == "" {
-		merge = emptyTree
-	}
-	files, err := r.diff(ctx, merge, p.headSHA)
+	files, err := r.changes(ctx, p)
 	if err != nil {
 		return pullSize{}, err
 	}
@@ -288,12 +281,7 @@ func listPullFiles(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx := c.request.Context()
-	merge, err := c.repo.mergeBase(ctx, p.baseSHA, p.headSHA)
-	if err != nil {
-		return 0, nil, err
-	}
-	files, err := c.repo.diff(ctx, merge, p.headSHA)
+	files, err := c.repo.changes(c.request.Context(), p)
 	return http.StatusOK, c.filesJSON(c.repo, p.headSHA, page(c, files)), err
 }
 

@@ -14,7 +14,7 @@ type WebhookMatch struct {
 type WebhookFault struct {
 	Drop    bool // GitHub logs it as failed, and does not try again
 	Double  bool // sent twice, with one GUID
-	Reorder bool // held until the next webhook of the hook has gone, or heal
+	Reorder bool // held until the hook's next webhook of the same event has gone, or heal
 	Delay   time.Duration
 	Times   int // how often it strikes; 0 means until healed
 }
