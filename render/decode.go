@@ -86,6 +86,9 @@ func plainScalar(n *yaml.Node) (any, error) {
 	case "!!str":
 		return n.Value, nil
 	case "!!null":
+		if n.Value == "" {
+			return nil, errMoreToDecode // by way of text, "{a}" has an empty text in it
+		}
 		return nil, nil
 	case "!!bool":
 		var b bool

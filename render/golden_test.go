@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
 	"github.com/google/go-cmp/cmp"
@@ -112,4 +115,54 @@ func outcome(release render.Release, err error) txtar.File {
 		fmt.Fprintf(&b, "# image %s, %s: %s tag %q\n", image.Object, image.Field, image.Pinned(), image.Tag)
 	}
 	return txtar.File{Name: "want.yaml", Data: b.Bytes()}
+}
+
+// What comes out is what kustomize makes of the same files on a file system of
+// its own. It runs alone: kustomize's schema is one for the whole process.
+func TestKustomizeSeesTheSameFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/[^b]*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	files = append(files, "testdata/base_component_patch.txtar", "testdata/builtin_transformers.txtar")
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		repository, stock := map[string]string{}, filesys.MakeFsInMemory()
+		for _, f := range archive.Files {
+			repository[f.Name] = unescape(string(f.Data))
+			if err := stock.WriteFile("/"+f.Name, []byte(repository[f.Name])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release, err := rendered(t, trees.FromMap(repository))
+		if err != nil {
+			continue // an image without a digest, say: kustomize does not mind
+		}
+		built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(stock, "/overlays/dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{}
+		for _, r := range built.Resources() {
+			text, err := r.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var o unstructured.Unstructured
+			if err := o.UnmarshalJSON(text); err != nil {
+				t.Fatal(err)
+			}
+			want[o.GetKind()+o.GetNamespace()+"/"+o.GetName()] = o.Object
+		}
+		got := map[string]any{}
+		for _, o := range release.Objects {
+			got[o.GetKind()+o.GetNamespace()+"/"+o.GetName()] = o.Object
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -kustomize +got\n%s", file, diff)
+		}
+	}
 }

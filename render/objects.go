@@ -68,11 +68,9 @@ func complete(o *unstructured.Unstructured) error {
 	case !isMap || !isString || name == "":
 		return &Error{Object: at, Field: "metadata.name", Err: errors.New("is missing")}
 	}
-	for _, field := range []string{"namespace"} {
-		if v, ok := metadata[field]; ok && v != nil {
-			if _, ok := v.(string); !ok {
-				return &Error{Object: at, Field: "metadata." + field, Err: errors.New("is not a text; quote it")}
-			}
+	if namespace := metadata["namespace"]; namespace != nil {
+		if _, ok := namespace.(string); !ok {
+			return &Error{Object: at, Field: "metadata.namespace", Err: errors.New("is no text; quote it")}
 		}
 	}
 	return nil
