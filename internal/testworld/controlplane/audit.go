@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -32,13 +33,18 @@ type Event struct {
 	// FieldManager and DryRun are the request's own words.
 	FieldManager string
 	DryRun       bool
-	// Code is the answer's HTTP status, Message its explanation if refused.
+	// Code is the answer's HTTP status, Message its explanation if refused. A
+	// write has neither, nor an object, if it is still being answered, if a kill
+	// came in between, or if its body was YAML, which the audit log cannot hold:
+	// send server-side applies as JSON to have their objects here.
 	Code       int
 	Message    string
 	UserAgent  string
 	RequestURI string
 	// RequestObject is what a write sent: an object, a patch or options.
 	RequestObject json.RawMessage
+
+	superseded bool // another event has the answer to this one
 }
 
 // Events are requests in the order in which they were answered.
@@ -76,16 +82,25 @@ func (a *Audit) Since(m Marker) (Events, error) {
 	// What follows the last newline is being written, or was cut off by a kill.
 	content = content[:bytes.LastIndexByte(content, '\n')+1]
 	var events Events
+	arrived := map[string]int{} // audit ID → index of a write whose answer is still to come
 	for line := range bytes.Lines(content) {
-		event, counts, err := parseEvent(line)
+		event, id, stage, err := parseEvent(line)
 		if err != nil {
 			return nil, fmt.Errorf("read the audit log: %w", err)
 		}
-		if counts {
-			events = append(events, event)
+		if at, pending := arrived[id]; pending {
+			events[at].superseded = true
+			delete(arrived, id)
 		}
+		switch {
+		case stage == "RequestReceived":
+			arrived[id] = len(events)
+		case stage == "ResponseComplete" && event.Verb == "watch" && event.Code == http.StatusOK:
+			continue // it was logged when it began
+		}
+		events = append(events, event)
 	}
-	return events, nil
+	return slices.DeleteFunc(events, func(e Event) bool { return e.superseded }), nil
 }
 
 // Writes are the requests of a user, in its own name or impersonated, or of
@@ -143,14 +158,14 @@ func (a *Audit) available() error {
 	return nil
 }
 
-// parseEvent reads one line and says whether it counts.
-func parseEvent(line []byte) (Event, bool, error) {
+// parseEvent reads one line.
+func parseEvent(line []byte) (e Event, id, stage string, err error) {
 	var in struct {
-		Stage, RequestURI, Verb, UserAgent string
-		User                               struct{ Username string }
-		ImpersonatedUser                   struct{ Username string }
-		ObjectRef                          struct{ Resource, Namespace, Name, APIGroup, Subresource string }
-		ResponseStatus                     struct {
+		AuditID, Stage, RequestURI, Verb, UserAgent string
+		User                                        struct{ Username string }
+		ImpersonatedUser                            struct{ Username string }
+		ObjectRef                                   struct{ Resource, Namespace, Name, APIGroup, Subresource string }
+		ResponseStatus                              struct {
 			Code    int
 			Message string
 		}
@@ -158,9 +173,9 @@ func parseEvent(line []byte) (Event, bool, error) {
 		StageTimestamp time.Time
 	}
 	if err := json.Unmarshal(line, &in); err != nil {
-		return Event{}, false, fmt.Errorf("%w in %.200q", err, line)
+		return Event{}, "", "", fmt.Errorf("%w in %.200q", err, line)
 	}
-	e := Event{
+	e = Event{
 		Time: in.StageTimestamp,
 		User: in.User.Username, ImpersonatedUser: in.ImpersonatedUser.Username,
 		Verb: in.Verb, Group: in.ObjectRef.APIGroup, Resource: in.ObjectRef.Resource,
@@ -180,7 +195,5 @@ func parseEvent(line []byte) (Event, bool, error) {
 	if len(in.RequestObject) > 0 && json.Unmarshal(in.RequestObject, &options) == nil && options.Kind == "DeleteOptions" && len(options.DryRun) > 0 {
 		e.DryRun = true
 	}
-	// A watch that began was logged then; its end would count it twice.
-	endOfWatch := in.Verb == "watch" && in.Stage == "ResponseComplete" && in.ResponseStatus.Code == 200
-	return e, !endOfWatch, nil
+	return e, in.AuditID, in.Stage, nil
 }

@@ -37,14 +37,15 @@ func Build(ctx context.Context, progress io.Writer) (string, error) {
 }
 
 // Kubectl returns the path of a kubectl of the control plane's version,
-// building it when first asked for, or the one in KUBEBUILDER_ASSETS.
-func Kubectl(ctx context.Context, progress io.Writer) (string, error) {
+// building it when first asked for, or the one in KUBEBUILDER_ASSETS. Standard
+// error says what a build does.
+func Kubectl(ctx context.Context) (string, error) {
 	if assets := os.Getenv(assetsVariable); assets != "" {
 		if path := filepath.Join(assets, "kubectl"); exists(path) {
 			return path, nil
 		}
 	}
-	return build(ctx, progress, "kubectl", "k8s.io/kubernetes/cmd/kubectl")
+	return build(ctx, os.Stderr, "kubectl", "k8s.io/kubernetes/cmd/kubectl")
 }
 
 func build(ctx context.Context, progress io.Writer, name, pkg string) (string, error) {
@@ -63,7 +64,7 @@ func build(ctx context.Context, progress io.Writer, name, pkg string) (string, e
 		}
 		return "", err
 	}
-	recipe, err := readRecipe(ctx, source)
+	recipe, err := readRecipe(ctx, source, pkg == ".")
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +115,9 @@ func findSource() (string, error) {
 // recipe is what decides the bytes of a build.
 type recipe struct{ key, version, ldflags string }
 
-func readRecipe(ctx context.Context, source string) (recipe, error) {
+// readRecipe reads the sources that count: all of the server's own, or for an
+// upstream command the module's requirements alone.
+func readRecipe(ctx context.Context, source string, own bool) (recipe, error) {
 	mod, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	if err != nil {
 		return recipe{}, fmt.Errorf("read the control plane's go.mod: %w", err)
@@ -136,7 +139,7 @@ func readRecipe(ctx context.Context, source string) (recipe, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\n%s\n", toolchain, r.ldflags)
 	err = filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !decidesBytes(entry.Name()) {
+		if err != nil || entry.IsDir() || !decidesBytes(entry.Name(), own) {
 			return err
 		}
 		content, err := os.ReadFile(path)
@@ -155,11 +158,13 @@ func readRecipe(ctx context.Context, source string) (recipe, error) {
 }
 
 // decidesBytes says whether a file is one that the build reads.
-func decidesBytes(name string) bool {
+func decidesBytes(name string, own bool) bool {
 	switch filepath.Ext(name) {
 	case ".go":
-		return !strings.HasSuffix(name, "_test.go")
-	case ".yaml", ".mod", ".sum":
+		return own && !strings.HasSuffix(name, "_test.go")
+	case ".yaml":
+		return own
+	case ".mod", ".sum":
 		return true
 	}
 	return false
@@ -217,8 +222,9 @@ func goCommand(ctx context.Context, dir string, arguments ...string) *exec.Cmd {
 	return command
 }
 
-// unusedFor is after how long without use a built version is removed.
-const unusedFor = 14 * 24 * time.Hour
+// unusedFor is after how long without use a built version is removed, which
+// is what the go command does with its own cache.
+const unusedFor = 5 * 24 * time.Hour
 
 func prune(cache string) {
 	entries, _ := os.ReadDir(cache)

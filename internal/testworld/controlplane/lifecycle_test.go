@@ -203,6 +203,12 @@ func TestAKilledParentLeavesNoProcessAndNoData(t *testing.T) {
 		rest, _ := io.ReadAll(out)
 		t.Fatalf("the parent did not start a control plane: %v %s", err, rest)
 	}
+	t.Cleanup(func() { // what a red test would leave behind
+		if runs(server) {
+			_ = syscall.Kill(server, syscall.SIGKILL)
+			_ = os.RemoveAll(dataDir)
+		}
+	})
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
 )
 
 // patience is how long a condition may take on a busy machine.
@@ -45,7 +46,16 @@ func clientOf(t *testing.T, cp *ControlPlane) *kubernetes.Clientset {
 }
 
 // apply is server-side apply of YAML, as the agent does it.
-func apply(t *testing.T, cp *ControlPlane, resource schema.GroupVersionResource, namespace, name, yaml string) {
+func apply(t *testing.T, cp *ControlPlane, resource schema.GroupVersionResource, namespace, name, object string) {
+	t.Helper()
+	body, err := yaml.YAMLToJSON([]byte(object))
+	if err != nil {
+		t.Fatal(err)
+	}
+	applyBody(t, cp, resource, namespace, name, body)
+}
+
+func applyBody(t *testing.T, cp *ControlPlane, resource schema.GroupVersionResource, namespace, name string, body []byte) {
 	t.Helper()
 	config, err := cp.RESTConfig()
 	if err != nil {
@@ -57,7 +67,7 @@ func apply(t *testing.T, cp *ControlPlane, resource schema.GroupVersionResource,
 		t.Fatal(err)
 	}
 	force := true
-	if _, err := client.Resource(resource).Namespace(namespace).Patch(t.Context(), name, "application/apply-patch+yaml", []byte(yaml),
+	if _, err := client.Resource(resource).Namespace(namespace).Patch(t.Context(), name, "application/apply-patch+yaml", body,
 		metav1.PatchOptions{FieldManager: "test-applier", Force: &force}); err != nil {
 		t.Fatalf("apply %s: %v", name, err)
 	}

@@ -13,6 +13,7 @@ import (
 var (
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	claims      = schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
 )

@@ -29,13 +29,13 @@ type prebuilt struct {
 // outside of the control plane.
 const prebuiltAuditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived]
 rules:
   - level: None
     users: ["system:apiserver"]
   - level: RequestResponse
     verbs: [create, update, patch, delete, deletecollection]
   - level: Metadata
+    omitStages: [RequestReceived]
 `
 
 func newPrebuilt(assets string, cp *ControlPlane, o Options) (*prebuilt, error) {

@@ -193,3 +193,38 @@ func TestPodSecurityIsEnforced(t *testing.T) {
 		t.Errorf("a pod in the host's network in a restricted namespace: %v, want PodSecurity to refuse it", err)
 	}
 }
+
+func TestAuditSeesServerSideApply(t *testing.T) {
+	t.Parallel()
+	cp := Shared(t)
+	namespace := cp.Namespace(t)
+	for _, test := range []struct {
+		name, object, body string
+		code               int
+		kept               bool
+	}{
+		{"as JSON, with its object and its answer", "as-json", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"as-json"}}`, 201, true},
+		{"as YAML, without either", "as-yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: as-yaml}\n", 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			mark, err := cp.Audit().Mark()
+			if err != nil {
+				t.Fatal(err)
+			}
+			applyBody(t, cp, configMaps, namespace, test.object, []byte(test.body))
+			events, err := cp.Audit().Since(mark)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var seen Events
+			for _, e := range events.Writes("kubernetes-admin") {
+				if e.Namespace == namespace && e.Name == test.object {
+					seen = append(seen, e)
+				}
+			}
+			if len(seen) != 1 || seen[0].Verb != "patch" || seen[0].FieldManager != "test-applier" || seen[0].Code != test.code || (len(seen[0].RequestObject) > 0) != test.kept {
+				t.Errorf("the apply is in the audit log as %+v", seen)
+			}
+		})
+	}
+}

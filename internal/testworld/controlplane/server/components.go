@@ -57,7 +57,6 @@ func parseComponents(f files, etcdURL string) (components, error) {
 		"--authorization-mode=Node,RBAC",
 		"--service-cluster-ip-range=10.96.0.0/16",
 		"--allow-privileged=true",
-		"--profiling=false",
 		"--audit-policy-file=" + f.auditPolicy,
 		"--audit-log-path=" + f.auditLog,
 		// Blocking: a request that was answered is in the log.
