@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -122,15 +123,41 @@ func (c *Cluster) writeStages(ctx context.Context, w *work, later []*drift.Step)
 		if len(later) == 0 {
 			continue
 		}
-		if _, err := c.try(ctx, w, later, false); err != nil {
-			var refused *drift.Rejected
-			if errors.As(err, &refused) {
-				refused.Written = true
-			}
+		if err := c.tryLater(ctx, w, later); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// tryLater tries what depended on the first stage.
+func (c *Cluster) tryLater(ctx context.Context, w *work, later []*drift.Step) error {
+	_, err := c.try(ctx, w, later, false)
+	var refused *drift.Rejected
+	if errors.As(err, &refused) && w.redefines() {
+		// A definition that was changed stays established, and nothing tells when
+		// its new schema is used. So a refusal is believed only after a while.
+		_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, schemaTimeout, false, func(ctx context.Context) (bool, error) {
+			_, err = c.try(ctx, w, later, false)
+			return !errors.As(err, &refused), nil
+		})
+	}
+	if errors.As(err, &refused) {
+		refused.Written = true
+	}
+	return err
+}
+
+// redefines reports whether the release changes a definition that was there.
+func (w *work) redefines() bool {
+	for _, s := range w.plan.Steps {
+		for _, d := range w.brought {
+			if s.Object == d.id && s.Action == drift.Configure {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // write writes objects, all at once.
@@ -179,7 +206,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]
 	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)
-	watcher.see(wanted.ID, live, nil)
+	watcher.answered(wanted.ID, live)
 	c.end(k)
 	return nil
 }

@@ -62,10 +62,17 @@ const (
 	// Backoff of a repair that fails.
 	firstRetry, lastRetry = 100 * time.Millisecond, 30 * time.Second
 
+	// An object that was put back so often within the window waits before it is
+	// again: somebody else does not let go of it.
+	repairsAtOnce, repairWindow, repairPause = 20, 10 * time.Second, time.Second
+
 	requestTimeout = 30 * time.Second
 	// syncTimeout bounds the wait for a first view of a kind, and
 	// establishTimeout that for a new kind to be served.
 	syncTimeout, establishTimeout = 30 * time.Second, 60 * time.Second
+	// schemaTimeout is how long a kind that was redefined may go on refusing by
+	// its old schema.
+	schemaTimeout = 5 * time.Second
 	// deletionTimeout is how long an apply waits for deletions to be confirmed.
 	// Those that take longer are pending.
 	deletionTimeout = 2 * time.Second

@@ -31,6 +31,9 @@ type kept struct {
 	drifted  *unstructured.Unstructured
 	failing  bool
 	reported drift.Live
+	// repairs since window, so that one object cannot keep the agent busy.
+	repairs int
+	window  time.Time
 	// cause is why its pods do not get ready.
 	cause drift.Cause
 }
@@ -105,6 +108,13 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 	}
 	k.drifted = object
 	if k.failing || k.target.mode == environments.DriftReport && k.reported == reportable(live) {
+		return
+	}
+	if now := time.Now(); now.Sub(k.window) > repairWindow {
+		k.window, k.repairs = now, 0
+	}
+	if k.repairs >= repairsAtOnce {
+		c.fresh.AddAfter(k.id, repairPause)
 		return
 	}
 	c.fresh.Add(k.id)

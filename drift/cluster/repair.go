@@ -80,7 +80,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	d := drift.Drift{
 		Object:  id,
-		Deleted: live.State == drift.Absent && (report || string(after.GetUID()) != k.uid),
+		Deleted: report && live.State == drift.Absent || !report && string(after.GetUID()) != k.uid,
 		Changes: drift.Changes(before, after),
 		SeenAt:  k.since,
 	}
@@ -92,6 +92,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		c.retry.Forget(id)
 	} else {
 		d.CorrectedAt = done
+		k.repairs++
 		c.answered(k, after)
 		c.retry.Forget(id)
 		k.settled()
@@ -112,7 +113,7 @@ func (c *Cluster) answered(k *kept, after *unstructured.Unstructured) {
 		k.applied, k.uid = live.Applied, live.UID
 		c.remember(k)
 	}
-	k.watcher.see(k.id, live, nil)
+	k.watcher.answered(k.id, live)
 }
 
 // failed notes that an object could not be put back, tells it once an episode,

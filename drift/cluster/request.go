@@ -61,8 +61,12 @@ func (c *Cluster) delete(ctx context.Context, k kind, id drift.ObjectID, live dr
 	if k.namespaced {
 		path = append(path, "namespaces", id.Namespace)
 	}
-	answer, err := c.rest.Delete().AbsPath(append(path, k.gvr.Resource, id.Name)...).
-		SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Raw()
+	result := c.rest.Delete().AbsPath(append(path, k.gvr.Resource, id.Name)...).
+		SetHeader("Content-Type", "application/json").Body(body).Do(ctx)
+	if err := result.Error(); err != nil { // unlike Raw, it has the server's words
+		return false, err
+	}
+	answer, err := result.Raw()
 	if err != nil {
 		return false, err
 	}

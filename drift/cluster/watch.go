@@ -254,12 +254,27 @@ func older(a, b string) bool {
 	return err == nil && order < 0
 }
 
-// see takes in a state of an object, from watching or from the answer to a
-// request, unless a newer one is known. object may be nil. c.mu is held.
+// see takes in a state of an object from watching, unless one that is as new
+// is known. object may be nil. c.mu is held.
 func (w *watcher) see(id drift.ObjectID, live drift.Live, object *unstructured.Unstructured) {
 	if known, ok := w.seen[id]; ok && (older(live.ResourceVersion, known.ResourceVersion) || live.ResourceVersion == known.ResourceVersion && live.State == known.State) {
 		return
 	}
+	w.take(id, live, object)
+}
+
+// answered takes in the answer to a request that wrote an object, unless a
+// newer state is known. Of two states with the same version the answer is the
+// true one: a watch that began before a definition was changed shows objects
+// by the old schema, without its new fields. c.mu is held.
+func (w *watcher) answered(id drift.ObjectID, live drift.Live) {
+	if known, ok := w.seen[id]; ok && older(live.ResourceVersion, known.ResourceVersion) {
+		return
+	}
+	w.take(id, live, nil)
+}
+
+func (w *watcher) take(id drift.ObjectID, live drift.Live, object *unstructured.Unstructured) {
 	k := w.c.kept[id]
 	if k != nil && k.watcher != w {
 		k = nil

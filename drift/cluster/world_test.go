@@ -409,3 +409,22 @@ func actions(steps []drift.Step) []string {
 	}
 	return found
 }
+
+var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+
+func (w *world) pods() ([]string, error) {
+	list, err := w.dynamic.Resource(podResource).Namespace(w.namespace).List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range list.Items {
+		names = append(names, p.GetName())
+	}
+	return names, nil
+}
+
+func (w *world) deletePod(name string) error {
+	now := int64(0)
+	return w.dynamic.Resource(podResource).Namespace(w.namespace).Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+}

@@ -1,0 +1,157 @@
+package cluster_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+)
+
+func base64Of(content []byte) string { return base64.StdEncoding.EncodeToString(content) }
+
+func gzipped(t testing.TB, text string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// definitionOf defines a namespaced kind with spec.size, an integer, and more fields.
+func definitionOf(plural, kind string, more ...string) string {
+	fields := "size: {type: integer}"
+	for _, f := range more {
+		fields += ", " + f + ": {type: string}"
+	}
+	return fmt.Sprintf(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]s.acme.example}
+spec:
+  group: acme.example
+  scope: Namespaced
+  names: {plural: %[1]s, singular: %[3]s, kind: %[2]s, listKind: %[2]sList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {%[4]s}}}}}
+`, plural, kind, strings.ToLower(kind)+plural, fields)
+}
+
+// ownKind makes the names of a kind that no other test has.
+func (w *world) ownKind() (plural, kind string) {
+	suffix := strings.ReplaceAll(w.namespace, "-", "")
+	return "widgets" + suffix, "Widget" + suffix
+}
+
+func custom(kind, name, spec string) string {
+	return fmt.Sprintf("apiVersion: acme.example/v1\nkind: %s\nmetadata: {name: %s, namespace: '{ns}'}\nspec: {%s}\n", kind, name, spec)
+}
+
+// catalogue 86
+func TestADefinitionAndItsObjectsInOneRelease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plural, kind := w.ownKind()
+	applied := w.apply(custom(kind, "one", "size: 1"), custom(kind, "two", "size: 2"), definitionOf(plural, kind))
+	t.Cleanup(func() { w.cluster.Close(); w.delete("CustomResourceDefinition/" + plural + ".acme.example") })
+	if applied.Steps[0].Object.Kind != "CustomResourceDefinition" {
+		t.Errorf("got %v", actions(applied.Steps))
+	}
+	w.healthBecomes(drift.Current)
+
+	// The kind changes and its object uses the new field, in one release.
+	w.apply(custom(kind, "one", "size: 1, colour: red"), definitionOf(plural, kind, "colour"))
+	widgets := w.dynamic.Resource(schema.GroupVersionResource{Group: "acme.example", Version: "v1", Resource: plural}).Namespace(w.namespace)
+	one, err := widgets.Get(t.Context(), "one", metav1.GetOptions{})
+	if err != nil || one.Object["spec"].(map[string]any)["colour"] != "red" {
+		t.Errorf("got %v, %v", one, err)
+	}
+	if _, err := widgets.Get(t.Context(), "two", metav1.GetOptions{}); err == nil {
+		t.Error("two was not pruned")
+	}
+	// Its objects are kept like all others.
+	if err := widgets.Delete(t.Context(), "one", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := w.noticed(); !d.Deleted || d.CorrectedAt.IsZero() || d.Object.Kind != kind {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestABadObjectOfANewKindIsRefusedOnceTheKindIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plural, kind := w.ownKind()
+	documents := []string{definitionOf(plural, kind), custom(kind, "one", "sice: 1"), configMap("a")}
+	_, err := w.cluster.Apply(t.Context(), w.verified(documents...), environments.DriftCorrect)
+	t.Cleanup(func() { w.cluster.Close(); w.delete("CustomResourceDefinition/" + plural + ".acme.example") })
+	var rejected *drift.Rejected
+	if !errors.As(err, &rejected) || !rejected.Written || rejected.Problems[0].Field != "spec.sice" {
+		t.Errorf("got %v", err)
+	}
+	if w.lookup("ConfigMap/a") != nil {
+		t.Error("what could be held back was written")
+	}
+	// The definition is in the inventory: had it been another kind, it could be pruned.
+	if inv, err := w.stored(); err != nil || len(inv.Entries) != 3 {
+		t.Errorf("got %+v, %v", inv, err)
+	}
+	documents[1] = custom(kind, "one", "size: 1")
+	w.apply(documents...)
+}
+
+// catalogue 97
+func TestAKindThatIsNotServedIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	err := w.refused(configMap("a"), strings.Replace(deployment("web", 1, ""), "apps/v1", "apps/v1beta1", 1))
+	var rejected *drift.Rejected
+	if !errors.As(err, &rejected) || !strings.Contains(err.Error(), "does not serve Deployment in apps/v1beta1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// catalogue 87
+func TestADefinitionDeletedByHandDoesNotWedge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plural, kind := w.ownKind()
+	id := "CustomResourceDefinition/" + plural + ".acme.example"
+	w.apply(definitionOf(plural, kind), custom(kind, "one", "size: 1"), configMap("a"))
+	uid := w.get(id).GetUID()
+	w.delete(id)
+	widgets := w.dynamic.Resource(schema.GroupVersionResource{Group: "acme.example", Version: "v1", Resource: plural}).Namespace(w.namespace)
+	w.eventually("definition and object to be there again", func() (bool, string) {
+		d := w.lookup(id)
+		if d == nil || d.GetUID() == uid {
+			return false, "the definition is not back"
+		}
+		_, err := widgets.Get(t.Context(), "one", metav1.GetOptions{})
+		return err == nil, fmt.Sprint(err)
+	})
+	// And with the definition gone for good, its objects leave the inventory.
+	w.cluster.Close()
+	w.delete(id)
+	w.eventually("the definition to be gone", func() (bool, string) { return w.lookup(id) == nil, "there" })
+	w.restart()
+	w.apply(configMap("a"))
+	if inv, err := w.stored(); err != nil || len(inv.Entries) != 1 {
+		t.Errorf("got %+v, %v", inv.Entries, err)
+	}
+}
