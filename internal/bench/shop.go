@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pawl-dev/pawl/internal/testworld"
@@ -40,15 +38,11 @@ func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return nil, err
 	}
-	home := "pawl-" + b.name
-	if err := m.namespace(ctx, home); err != nil {
-		return nil, err
-	}
 	for i := range namespaces {
 		m.namespaces = append(m.namespaces, fmt.Sprintf("%s-%d", b.name, i))
 	}
 	if m.Shop, err = b.world.OpenShop(ctx, testworld.ShopOptions{
-		Name: "acme/" + b.name, Folder: folder, Namespace: home, Environments: []string{"dev"}, WithoutWebhook: !webhook,
+		Name: "acme/" + b.name, Folder: folder, Environments: []string{"dev"}, WithoutWebhook: !webhook,
 	}); err != nil {
 		return nil, err
 	}
@@ -65,11 +59,6 @@ func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*
 		return nil, err
 	}
 	return m, m.Green(ctx, commit, "dev")
-}
-
-func (m *measured) namespace(ctx context.Context, name string) error {
-	_, err := m.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	return err
 }
 
 // commit pushes a revision in which every object says the given text.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-github/v60/github"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,9 +19,6 @@ import (
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 )
-
-// agentNamespace is where the agent keeps its inventory.
-const agentNamespace = "pawl-system"
 
 // prepare starts the servers and the agent.
 func (s *show) prepare(ctx context.Context) error {
@@ -61,12 +57,9 @@ func (s *show) prepare(ctx context.Context) error {
 }
 
 func (s *show) openShop(ctx context.Context) (string, error) {
-	if err := s.makeNamespace(ctx, agentNamespace); err != nil {
-		return "", err
-	}
 	var err error
 	s.shop, err = s.world.OpenShop(ctx, testworld.ShopOptions{
-		Name: "acme/shop", Folder: s.folder, Namespace: agentNamespace, Environments: []string{"dev", "staging", "production"},
+		Name: "acme/shop", Folder: s.folder, Environments: []string{"dev", "staging", "production"},
 	})
 	if err != nil {
 		return "", err
@@ -198,7 +191,9 @@ func (s *show) refused(ctx context.Context, label, message, file, old, changed s
 	}); err != nil {
 		return err
 	}
-	s.screen.note(happened(run.GetOutput().GetSummary()))
+	if err := s.saidWhy(ctx); err != nil {
+		return err
+	}
 	if err := s.screen.step(ctx, "nothing was changed", func(ctx context.Context) (string, error) {
 		after, err := s.production(ctx)
 		if err == nil && (after.Generation != before.Generation || after.UID != before.UID) {
@@ -215,6 +210,23 @@ func (s *show) refused(ctx context.Context, label, message, file, old, changed s
 		}
 		return s.green(ctx, commit, "production")
 	})
+}
+
+// saidWhy prints what the agent says of the refusal.
+func (s *show) saidWhy(ctx context.Context) error {
+	status, err := s.shop.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range status.Environments {
+		for _, t := range e.Targets {
+			if t.Problem != nil {
+				s.screen.note(t.Problem.Text)
+				return nil
+			}
+		}
+	}
+	return errors.New("the check is red, but the agent's status has no problem")
 }
 
 func (s *show) handEditIsPutBack(ctx context.Context, number int) error {
@@ -277,7 +289,7 @@ func (s *show) handEditIsPutBack(ctx context.Context, number int) error {
 					}
 					for _, d := range t.Drift {
 						if d.Manager == "kubectl-edit" && d.TookMillis != nil {
-							said = fmt.Sprintf("%s: %s by %s, put back %.1f ms after the agent saw it", d.Object, strings.Join(d.Fields, ", "), d.Manager, *d.TookMillis)
+							said = fmt.Sprintf("%s: %s was by %s", d.Object, strings.Join(d.Fields, ", "), d.Manager)
 							return true, "", nil
 						}
 					}
@@ -336,14 +348,6 @@ func (s *show) cluster() *kubernetes.Clientset {
 	return kubernetes.NewForConfigOrDie(config)
 }
 
-func (s *show) makeNamespace(ctx context.Context, name string) error {
-	_, err := s.cluster().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
-	return err
-}
-
 // removeNamespaces takes what the demo deployed out of a cluster that is not ours.
 func (s *show) removeNamespaces(ctx context.Context) error {
 	var problems []error
@@ -381,14 +385,4 @@ func pulled(p *github.PullRequest) string {
 		return ""
 	}
 	return fmt.Sprintf("#%d %s   %s", p.GetNumber(), p.GetTitle(), p.GetHTMLURL())
-}
-
-// happened is the part of a check's summary that says what went wrong.
-func happened(summary string) string {
-	_, rest, found := strings.Cut(summary, "**What happened.**")
-	if !found {
-		return summary
-	}
-	text, _, _ := strings.Cut(rest, "\n\n")
-	return strings.TrimSpace(text)
 }

@@ -19,7 +19,8 @@ import (
 )
 
 // Shop is a config repo with all that an agent needs to look after it: a
-// GitHub App, a signing key, and the agent's configuration.
+// GitHub App, a signing key, an account in the cluster with the rights that
+// Pawl ships with, and the agent's configuration.
 type Shop struct {
 	World      *World
 	Repository *git.Repository
@@ -42,11 +43,6 @@ type ShopOptions struct {
 	Folder string
 	// Environments that the agent owns.
 	Environments []string
-	// Namespace is the agent's own, where it keeps its inventory; it must exist.
-	Namespace string
-	// Kubeconfig is what the agent reaches the cluster with; the world's
-	// administrator's if empty.
-	Kubeconfig string
 	// WithoutWebhook leaves the agent to polling.
 	WithoutWebhook bool
 	// WithToken gives the agent a person's token instead of the App.
@@ -83,11 +79,15 @@ func (w *World) OpenShop(ctx context.Context, o ShopOptions) (*Shop, error) {
 	if !o.WithoutWebhook {
 		w.GitHub.SetAppHook(s.App.ID, "http://"+s.Public+"/webhooks/github", secret)
 	}
-	return s, s.configure(o, secret)
+	kubeconfig, err := w.installAgent(ctx, o.Folder)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.configure(o, kubeconfig, secret)
 }
 
 // configure writes agent.yaml and its files.
-func (s *Shop) configure(o ShopOptions, secret string) error {
+func (s *Shop) configure(o ShopOptions, kubeconfig, secret string) error {
 	file := func(name string, content []byte) (string, error) {
 		path := filepath.Join(s.Folder, name)
 		return path, os.WriteFile(path, content, 0o600)
@@ -118,10 +118,6 @@ func (s *Shop) configure(o ShopOptions, secret string) error {
 		}
 		auth["webhook"] = map[string]any{"secret": map[string]any{"file": path}}
 	}
-	kubeconfig := o.Kubeconfig
-	if kubeconfig == "" {
-		kubeconfig = s.World.ControlPlane.Kubeconfig
-	}
 	var environments []any
 	for _, e := range o.Environments {
 		environments = append(environments, map[string]any{"name": e, "kubeconfig": kubeconfig})
@@ -132,7 +128,6 @@ func (s *Shop) configure(o ShopOptions, secret string) error {
 		"repository":   map[string]any{"url": s.Repository.URL()},
 		"github":       auth,
 		"environments": environments,
-		"namespace":    o.Namespace,
 		"trust":        []any{map[string]any{"images": s.Image("*"), "keys": []any{map[string]any{"name": "release", "file": key}}}},
 		"registries":   []any{map[string]any{"host": s.World.Registry.Host(), "insecure": true}},
 		"tags":         map[string]any{"poll": "1s"},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,6 +39,9 @@ type World struct {
 	Registry     *registry.Registry
 
 	ownControlPlane bool
+
+	install   sync.Mutex
+	installed bool // the agent's account is there, with its rights
 }
 
 // Start starts what is missing, side by side. The servers run until Stop.

@@ -1,0 +1,168 @@
+// Command trial deploys a config repo that nobody wrote for Pawl: a folder with
+// kustomize overlays, one for each environment. It runs on the real servers
+// with the real agent; only the images are stand-ins, signed, which each
+// overlay's images: is made to name.
+//
+//	go run ./internal/trial --overlays 'overlays/{env}' --environments dev,staging,production FOLDER
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/gitsync/worktree"
+	"github.com/pawl-dev/pawl/internal/testworld"
+	"github.com/pawl-dev/pawl/internal/testworld/git"
+	"github.com/pawl-dev/pawl/render"
+)
+
+func main() {
+	pawl := flag.String("pawl", "bin/pawl", "the pawl binary")
+	overlays := flag.String("overlays", "overlays/{env}", "the overlay pattern")
+	names := flag.String("environments", "dev,staging,production", "the environments, in order")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, *pawl, *overlays, strings.Split(*names, ","), flag.Arg(0))
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "trial:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, pawl, overlays string, names []string, folder string) (err error) {
+	work, err := os.MkdirTemp("", "pawl-trial-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	world, err := testworld.Start(ctx, testworld.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		err = errors.Join(err, world.Stop(stopping))
+	}()
+	shop, err := world.OpenShop(ctx, testworld.ShopOptions{Name: "acme/trial", Folder: work, Environments: names})
+	if err != nil {
+		return err
+	}
+	files, err := files(folder)
+	if err != nil {
+		return err
+	}
+	pipeline := pipelineOf(overlays, names)
+	files["pawl.yaml"] = pipeline
+	if err := standIn(ctx, shop, files, overlays, names); err != nil {
+		return err
+	}
+	started := time.Now()
+	commit, err := shop.Repository.Commit(ctx, git.Commit{Message: "Trial", Write: files})
+	if err != nil {
+		return err
+	}
+	agent, err := shop.StartAgent(ctx, pawl)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, agent.Stop(context.WithoutCancel(ctx))) }()
+	for _, name := range names {
+		run, err := shop.Check(ctx, commit, name)
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, agent.Tail(20))
+		}
+		fmt.Printf("%s: %s after %.1f s: %s\n\n%s\n", run.GetName(), run.GetConclusion(), time.Since(started).Seconds(), run.GetOutput().GetTitle(), run.GetOutput().GetSummary())
+		if run.GetConclusion() != "success" {
+			err = errors.Join(err, fmt.Errorf("%s failed", name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pipelineOf is the pawl.yaml of a trial.
+func pipelineOf(overlays string, names []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "apiVersion: pawl.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: trial}\nspec:\n  overlays: %q\n  environments:\n", overlays)
+	for i, name := range names {
+		fmt.Fprintf(&b, "    - {name: %s", name)
+		if i > 0 {
+			fmt.Fprintf(&b, ", after: [%s]", names[i-1])
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
+}
+
+// files reads the folder's files by path.
+func files(folder string) (map[string]string, error) {
+	found := map[string]string{}
+	root := os.DirFS(folder)
+	return found, fs.WalkDir(root, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(root, p)
+		found[p] = string(text)
+		return err
+	})
+}
+
+// standIn pushes a signed image for each image that an overlay uses and names
+// it in the overlay's images:, which must not be there yet.
+func standIn(ctx context.Context, shop *testworld.Shop, files map[string]string, overlays string, names []string) error {
+	copied, err := os.MkdirTemp("", "pawl-trial-files-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(copied)
+	for p, text := range files {
+		file := filepath.Join(copied, filepath.FromSlash(p))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			return err
+		}
+	}
+	tree, err := worktree.Read(copied)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		t := environments.Target{Environment: name, Overlay: strings.ReplaceAll(overlays, "{env}", name)}
+		_, err := render.New(render.Options{}).Render(ctx, gitsync.Revision{Tree: tree}, t)
+		var unpinned *render.UnpinnedError
+		if !errors.As(err, &unpinned) {
+			return fmt.Errorf("%s: the overlay was to have unpinned images: %w", t, err)
+		}
+		entries := map[string]string{}
+		for _, image := range unpinned.Images() {
+			written, _, _ := strings.Cut(image.Reference, ":")
+			application := path.Base(written)
+			digest, err := shop.Push(ctx, application, "trial", application, true)
+			if err != nil {
+				return err
+			}
+			entries[written] = fmt.Sprintf("  - name: %s\n    newName: %s\n    digest: %s\n", written, digest.Context().Name(), digest.DigestStr())
+		}
+		file := path.Join(t.Overlay, "kustomization.yaml")
+		files[file] += "images:\n" + strings.Join(slices.Sorted(maps.Values(entries)), "")
+		fmt.Printf("%s: stand-ins for %s\n", t, strings.Join(slices.Sorted(maps.Keys(entries)), ", "))
+	}
+	return nil
+}
