@@ -1,6 +1,7 @@
 package github_test
 
 import (
+	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -8,9 +9,11 @@ import (
 
 	gogithub "github.com/google/go-github/v60/github"
 
+	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	standin "github.com/pawl-dev/pawl/internal/testworld/github"
 	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/promote/github"
 )
 
 const branch = "pawl/promote/staging/web"
@@ -193,6 +196,9 @@ func TestWhateverAnswerIsLostThereIsOnePullRequest(t *testing.T) {
 					}
 					if _, ok := is[*promote.Unavailable](err); !ok || attempt == 3 {
 						t.Fatalf("attempt %d: %v", attempt, err)
+					}
+					if fault.AfterEffect && (strings.HasSuffix(expression, "/pulls$") && method == "POST" || strings.HasSuffix(expression, "/refs$")) {
+						t.Errorf("it was done, and could have been found: %v", err)
 					}
 					f = w.forge() // as after a crash: nothing is remembered
 				}
@@ -399,5 +405,30 @@ func TestAProposalThatIsNoneIsRefused(t *testing.T) {
 	}
 	if len(w.pulls("all")) != 0 || w.resolve("main") != w.head {
 		t.Error("something was written")
+	}
+}
+
+// catalogue 76: a person pushes while the agent writes.
+func TestAPushAtTheSameMomentIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var there gitsync.Commit
+	f := w.forge(func(o *github.Options) {
+		o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/git/refs/") {
+				there = w.push(branch, map[string]string{"work": "of somebody"})
+			}
+			return http.DefaultTransport.RoundTrip(r)
+		})
+	})
+	w.propose(f, w.proposal("1"))
+	if pr, err := f.Propose(t.Context(), w.proposal("2")); err == nil {
+		t.Errorf("got %+v", pr)
+	}
+	if there == "" || w.resolve(branch) != there {
+		t.Error("the person's commit is gone")
+	}
+	if pr := w.propose(f, w.proposal("2")); !strings.Contains(pr.Blocked, "commits that are not Pawl's") {
+		t.Errorf("then got %+v", pr)
 	}
 }
