@@ -154,8 +154,9 @@ func TestAFolderNamedAsARepositoryElsewhereIsRefusedUnlessItIsSaidToBeHere(t *te
 			"overlays/dev/github.com/acme/base/s.yaml":             settings,
 		}
 	}
-	if _, err := rendered(t, trees.FromMap(files("github.com/acme/base"))); err == nil {
-		t.Error("kustomize's spelling of a repository was not refused")
+	var e *render.Error
+	if _, err := rendered(t, trees.FromMap(files("github.com/acme/base"))); !errors.As(err, &e) || e.Field != "resources[0]" {
+		t.Errorf("%v, want kustomize's spelling of a repository refused before the build", err)
 	}
 	if _, err := rendered(t, trees.FromMap(files("./github.com/acme/base"))); err != nil {
 		t.Errorf("a folder here was refused: %v", err)
