@@ -61,7 +61,6 @@ func start(s settings, dataDir string, certificates pki.Folder) (*cluster, error
 		apiDone:         make(chan struct{}),
 	}
 	f := files{
-		dataDir:           dataDir,
 		auditPolicy:       filepath.Join(dataDir, "audit-policy.yaml"),
 		auditLog:          c.auditLog,
 		managerKubeconfig: filepath.Join(dataDir, "controller-manager.kubeconfig"),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/pflag"
@@ -25,7 +26,7 @@ type components struct {
 
 // files are the paths that the components' flags name.
 type files struct {
-	dataDir, auditPolicy, auditLog       string
+	auditPolicy, auditLog                string
 	managerKubeconfig, schedulerKubeconf string
 	pki                                  pki.Folder
 }
@@ -83,8 +84,9 @@ func parseComponents(f files, etcdURL string) (components, error) {
 		"--root-ca-file=" + f.pki.Cert("ca"),
 		"--cluster-signing-cert-file=" + f.pki.Cert("ca"),
 		"--cluster-signing-key-file=" + f.pki.Key("ca"),
-		// The default is a folder of the system that may not be writable.
-		"--flex-volume-plugin-dir=" + filepath.Join(f.dataDir, "flexvolume"),
+		// No such plugins: the default is a folder of the system, and a folder
+		// of ours is made again while an exiting process removes its data.
+		"--flex-volume-plugin-dir=" + filepath.Join(os.DevNull, "none"),
 		// The default of 20 a second would be what a benchmark measures.
 		"--kube-api-qps=1000",
 		"--kube-api-burst=2000",

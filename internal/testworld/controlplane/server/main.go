@@ -154,8 +154,8 @@ func announce(s settings, r ready) error {
 // went: the kernel closes its end of the pipe even after kill -9.
 func exitWithStdin(s settings) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	if s.removeAfter {
-		_ = os.RemoveAll(s.dataDir)
+	// etcd is still at work and may add a file to a folder that is being removed.
+	for tries := 3; s.removeAfter && tries > 0 && os.RemoveAll(s.dataDir) != nil; tries-- {
 	}
 	os.Exit(0)
 }
