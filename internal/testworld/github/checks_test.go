@@ -1,6 +1,7 @@
 package github
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -82,6 +83,11 @@ func TestACheckThatGitHubWouldRefuse(t *testing.T) {
 func TestAButtonOfACheckReachesItsAppAlone(t *testing.T) {
 	t.Parallel()
 	w := start(t, Options{})
+	others := &listener{}
+	receiver := httptest.NewServer(others)
+	t.Cleanup(receiver.Close)
+	_, err := w.AddHook(shop, receiver.URL, secret, "check_run")
+	w.must(err)
 	sha := w.push("main", map[string]string{"a.txt": "one\n"})
 	run, _, err := w.bot.Checks.CreateCheckRun(t.Context(), "acme", "shop", gogithub.CreateCheckRunOptions{Name: "x", HeadSHA: sha, Conclusion: gogithub.String("failure")})
 	w.must(err)
@@ -91,6 +97,16 @@ func TestAButtonOfACheckReachesItsAppAlone(t *testing.T) {
 	heard := w.heard("check_run")
 	if len(heard) != 2 || heard[0].Action != "rerequested" || heard[1].Action != "requested_action" {
 		t.Errorf("heard %v", heard)
+	}
+	others.mu.Lock()
+	defer others.mu.Unlock()
+	var actions []string
+	for _, e := range others.events {
+		actions = append(actions, e.Action)
+	}
+	// The ping has no action; the buttons are not for the repository's hook.
+	if got := strings.Join(actions, " "); got != " created completed" {
+		t.Errorf("the repository's hook heard %q", got)
 	}
 }
 

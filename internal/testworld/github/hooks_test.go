@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	gogithub "github.com/google/go-github/v60/github"
 )
@@ -91,6 +92,11 @@ func TestWebhooksDroppedDoubledAndReordered(t *testing.T) {
 		t.Errorf("reordered: heard %s, want %s %s", got, five, four)
 	}
 	heal()
+	w.FailWebhooks(WebhookMatch{Event: "push"}, WebhookFault{Delay: 20 * time.Millisecond, Times: 1})
+	six := push("six")
+	if got := afters(); got != six {
+		t.Errorf("delayed: heard %s, want %s", got, six)
+	}
 }
 
 func TestARepositorysHookHearsWhatItAskedFor(t *testing.T) {
