@@ -1,7 +1,7 @@
 package deploy_test
 
 import (
-	"bytes"
+	"context"
 	"maps"
 	"os"
 	"slices"
@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/pawl-dev/pawl/deploy"
@@ -134,18 +133,8 @@ func TestTheRightsSuffice(t *testing.T) {
 		t.Fatal(err)
 	}
 	tried := map[string]bool{}
-	var objects []*unstructured.Unstructured
-	for decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4<<10); ; {
-		o := &unstructured.Unstructured{}
-		if err := decoder.Decode(o); err != nil {
-			break
-		}
-		objects = append(objects, o)
-	}
-	t.Cleanup(func() {
-		_ = cluster.admin.CoreV1().Namespaces().Delete(t.Context(), "each-kind", metav1.DeleteOptions{})
-	})
-	for _, o := range objects {
+	kinds := objects(t, string(text))
+	for _, o := range kinds {
 		at := cluster.agent.at(t, o)
 		gvk := o.GroupVersionKind()
 		mapping, err := cluster.agent.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
@@ -178,8 +167,9 @@ func TestTheRightsSuffice(t *testing.T) {
 			w.Stop()
 		}
 	}
-	for _, o := range slices.Backward(objects) {
-		err := cluster.agent.at(t, o).Delete(t.Context(), o.GetName(), metav1.DeleteOptions{})
+	background := metav1.DeletePropagationBackground
+	for _, o := range slices.Backward(kinds) {
+		err := cluster.agent.at(t, o).Delete(t.Context(), o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
 		switch o.GetKind() {
 		case "Namespace", "PersistentVolumeClaim":
 			if !apierrors.IsForbidden(err) {
@@ -291,6 +281,9 @@ func TestTheAgentWritesOnlyInventoriesInItsNamespace(t *testing.T) {
 
 	inventories := cluster.agent.CoreV1().ConfigMaps(deploy.Namespace)
 	made, err := inventories.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "pawl-inventory-guard.test"}}, metav1.CreateOptions{})
+	t.Cleanup(func() {
+		_ = cluster.admin.CoreV1().ConfigMaps(deploy.Namespace).Delete(context.Background(), "pawl-inventory-guard.test", metav1.DeleteOptions{})
+	})
 	if err != nil {
 		t.Fatal("an inventory cannot be made:", err)
 	}

@@ -33,7 +33,10 @@ func copyFiles(to filesys.FileSystem) error {
 
 // installed is the shared control plane with the rights applied to it, seen by
 // an administrator and by the agent's own account.
-type installed struct{ admin, agent client }
+type installed struct {
+	admin, agent client
+	agentConfig  *rest.Config
+}
 
 var world struct {
 	once sync.Once
@@ -71,7 +74,7 @@ func install(t *testing.T) installed {
 		config = rest.AnonymousClientConfig(config)
 		config.BearerToken = token.Status.Token
 		config.QPS = -1
-		world.installed = installed{admin, newClient(t, config)}
+		world.installed = installed{admin, newClient(t, config), config}
 	})
 	if world.admin.Clientset == nil {
 		t.Fatal("the rights are not installed; an earlier test says why")

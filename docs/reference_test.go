@@ -291,7 +291,7 @@ func TestEveryRouteLabelAndCommandIsInTheReference(t *testing.T) {
 			value, isText := field.Value.(*ast.BasicLit)
 			if isName && isText && key.Name == "Use" {
 				text, _ := strconv.Unquote(value.Value)
-				if verb, _, _ := strings.Cut(text, " "); verb != "pawl" && !strings.Contains(commands, "`pawl "+verb) {
+				if verb, _, _ := strings.Cut(text, " "); verb != "pawl" && !regexp.MustCompile("`pawl "+verb+"[ `]").MatchString(commands) {
 					t.Errorf("%s: the command %s is missing", file, verb)
 				}
 			}
