@@ -212,3 +212,27 @@ func TestWhatIsThereAlreadyIsTakenOver(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// catalogue 15
+func TestOfTwoTargetsAtTheSameMomentOneGetsTheObject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := environments.Target{Environment: "production", Application: "api"}
+	for i := range 10 {
+		document := configMap(fmt.Sprint("c", i))
+		errs := make(chan error, 2)
+		for _, target := range []environments.Target{w.target, other} {
+			release := w.verifiedFor(target, document)
+			go func() {
+				_, err := w.cluster.Apply(t.Context(), release, environments.DriftCorrect)
+				errs <- err
+			}()
+		}
+		first, second := <-errs, <-errs
+		if (first == nil) == (second == nil) {
+			t.Errorf("round %d: got %v and %v, want one to be refused", i, first, second)
+		}
+		w.cluster.Forget(w.target)
+		w.cluster.Forget(other)
+	}
+}

@@ -45,7 +45,8 @@ func TestAFailingPodFailsItsTargetAtOnceAndMayRecover(t *testing.T) {
 			}
 			// The fix is not blamed for the pods that it replaces.
 			w.forgetNotices()
-			w.apply(configMap("a"), deployment("web", 1, "fixed: 'yes'"))
+			w.apply(configMap("a"), deployment("web", 1, "testworld.pawl.dev/ready-after: 1500ms"))
+			w.healthBecomes(drift.Progressing)
 			w.healthBecomes(drift.Current)
 			for _, n := range w.notices {
 				if n.Health != nil && n.Health.Status == drift.Failed {

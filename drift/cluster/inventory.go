@@ -44,16 +44,24 @@ type inventories struct {
 // stored is an inventory as it is in the cluster.
 type stored struct {
 	inventory drift.Inventory
-	object    *corev1.ConfigMap // without data; nil: there is none
+	object    *corev1.ConfigMap // without data
 	// err says that an inventory must not be used or replaced.
 	err error
+	// stale says that somebody else wrote it, so it must be read again first.
+	stale bool
 }
 
+var errStale = errors.New("its inventory was written by somebody else meanwhile, and nothing is done on an old view; the next apply reads it again")
+
+// inventoryName has the agent in it: agents of several repositories may share
+// a namespace.
 func inventoryName(mark drift.Mark) string {
-	// A label value has capitals and underscores, a name has not.
-	name := strings.ToLower(strings.ReplaceAll(mark.Target, "_", "."))
-	if name != strings.ReplaceAll(mark.Target, "_", ".") || strings.Count(mark.Target, ".") > 0 {
-		name += "-" + string(drift.DigestOf(mark.Target)[:8])
+	// A label value has capitals and underscores, a name has not. What had to be
+	// changed beyond that ends in a hash, so that different marks stay different.
+	whole := mark.Agent + "." + mark.Target
+	name := strings.ToLower(strings.ReplaceAll(whole, "_", "."))
+	if name != strings.ReplaceAll(whole, "_", ".") || strings.Count(mark.Agent, ".")+strings.Count(mark.Target, ".") > 0 {
+		name += "-" + string(drift.DigestOf(whole)[:8])
 	}
 	return inventoryPrefix + name
 }
@@ -67,7 +75,13 @@ func (s *inventories) load(ctx context.Context, t *target) (drift.Inventory, err
 			return drift.Inventory{}, err
 		}
 	}
-	known, ok := s.known[inventoryName(t.mark)]
+	name := inventoryName(t.mark)
+	if known := s.known[name]; known != nil && known.stale {
+		if err := s.read(ctx, name); err != nil {
+			return drift.Inventory{}, err
+		}
+	}
+	known, ok := s.known[name]
 	switch {
 	case !ok:
 		return drift.Inventory{Target: t.name, Entries: map[drift.ObjectID]drift.Entry{}}, nil
@@ -89,6 +103,22 @@ func (s *inventories) list(ctx context.Context) error {
 	s.known = map[string]*stored{}
 	for i := range list.Items {
 		s.take(&list.Items[i])
+	}
+	return nil
+}
+
+// read reads one inventory again.
+func (s *inventories) read(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	object, err := s.configMaps.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		delete(s.known, name)
+	case err != nil:
+		return fmt.Errorf("reading the inventory in ConfigMap %s/%s: %w", s.namespace, name, err)
+	default:
+		s.take(object)
 	}
 	return nil
 }
@@ -125,11 +155,17 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 	s.mu.Lock()
 	known := s.known[name]
 	s.mu.Unlock()
-	if known != nil && known.err == nil && known.object != nil && known.inventory.Equal(inv) {
+	switch {
+	case known == nil:
+	case known.err != nil:
+		return known.err
+	case known.stale:
+		return fmt.Errorf("%s: %w", t.name, errStale)
+	case known.inventory.Equal(inv):
 		return nil
 	}
 	next := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if known != nil && known.object != nil {
+	if known != nil {
 		next = known.object.DeepCopy()
 	}
 	next.Labels = with(next.Labels, labelInventory, s.agent)
@@ -153,15 +189,13 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 	defer s.mu.Unlock()
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		s.known = nil // whoever wrote it may know more
-		return fmt.Errorf("%s: its inventory (ConfigMap %s/%s) was written by somebody else meanwhile, nothing more is done on an old view; the next apply reads it again: %w", t.name, s.namespace, name, err)
+		s.known[name] = &stored{stale: true}
+		return fmt.Errorf("%s: %w (ConfigMap %s/%s)", t.name, errStale, s.namespace, name)
 	case err != nil:
 		return fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
 	}
 	written.BinaryData = nil
-	if s.known != nil {
-		s.known[name] = &stored{inventory: inv.Clone(), object: written}
-	}
+	s.known[name] = &stored{inventory: inv.Clone(), object: written}
 	return nil
 }
 
@@ -206,8 +240,8 @@ func (c *Cluster) flush(t *target) {
 			t.flushing = false
 			c.mu.Unlock()
 			err := c.store(c.ctx, t)
-			if err == nil || c.ctx.Err() != nil {
-				return
+			if err == nil || c.ctx.Err() != nil || errors.Is(err, errStale) {
+				return // what is stale is read, and then stored, by the next apply
 			}
 			c.options.Log.Error().Err(err).Str("target", t.name).Msg("what was put back could not be noted in the inventory; tried again")
 			c.mu.Lock()

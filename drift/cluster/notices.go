@@ -81,6 +81,7 @@ type targetHealth struct {
 	since   time.Time     // when it began to be less than current
 	timeout *time.Timer
 	looking *time.Timer // starts to look at pods
+	pods    bool        // it has
 }
 
 func (h *targetHealth) stop() {
@@ -89,7 +90,7 @@ func (h *targetHealth) stop() {
 			t.Stop()
 		}
 	}
-	h.timeout, h.looking = nil, nil
+	h.timeout, h.looking, h.pods = nil, nil, false
 }
 
 // podDelay is how long a target may be progressing before its pods are looked
@@ -105,7 +106,7 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 	objects := make([]drift.ObjectHealth, len(t.objects))
 	for i, k := range t.objects {
 		objects[i] = k.health
-		if k.cause.Message != "" && k.health.Status == drift.Progressing {
+		if k.cause.Message != "" && k.health.Status != drift.Current {
 			objects[i].Message = k.health.Message + "; " + k.cause.Message
 			if k.cause.Fatal {
 				objects[i].Status = drift.Failed
@@ -134,10 +135,11 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				if c.targets[t.name] == t && t.health.looking != nil {
+					t.health.pods = true
 					c.watchPods(t, c.unready(t))
 				}
 			})
-		} else if c.watchesPods(t) {
+		} else if h.pods {
 			c.watchPods(t, c.unready(t))
 		}
 	}

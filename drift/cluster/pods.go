@@ -45,16 +45,6 @@ func (c *Cluster) unready(t *target) []string {
 	return namespaces
 }
 
-// watchesPods reports whether a target has pods watched. c.mu is held.
-func (c *Cluster) watchesPods(t *target) bool {
-	for _, p := range c.pods {
-		if p.targets[t] {
-			return true
-		}
-	}
-	return false
-}
-
 // watchPods watches the pods of exactly these namespaces for a target. c.mu is held.
 func (c *Cluster) watchPods(t *target, namespaces []string) {
 	for _, namespace := range namespaces {

@@ -268,3 +268,28 @@ func TestNamespacesDefinitionsAndClaimsAreKept(t *testing.T) {
 		}
 	}
 }
+
+func TestAnInventoryThatSomebodyElseWroteIsReadAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(configMap("a", "k", "1"))
+	// Another process in the same role, as after a leader was frozen.
+	thawed := w.cluster
+	w.options.Notify = nil
+	w.start()
+	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"))
+	w.cluster.Close()
+	_, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), "")
+	if err == nil || !strings.Contains(err.Error(), "written by somebody else") {
+		t.Errorf("got %v", err)
+	}
+	if w.lookup("ConfigMap/c") != nil || w.lookup("ConfigMap/b") == nil {
+		t.Error("something was written or pruned on an old view")
+	}
+	if _, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), ""); err != nil {
+		t.Error(err)
+	}
+	if w.lookup("ConfigMap/c") == nil || w.lookup("ConfigMap/b") != nil {
+		t.Error("read again, the inventory names b")
+	}
+}

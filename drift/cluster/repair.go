@@ -84,6 +84,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		Changes: drift.Changes(before, after),
 		SeenAt:  k.since,
 	}
+	if !d.Deleted && live.State == drift.Absent { // only out of sight
+		d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
+	}
 	if before != nil {
 		d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
 	}
@@ -97,7 +100,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		c.retry.Forget(id)
 		k.settled()
 	}
-	if d.Deleted || len(d.Changes) > 0 || live.State == drift.Absent {
+	if d.Deleted || len(d.Changes) > 0 {
 		c.notices.drifted(k.target, d)
 	} else {
 		// Somebody took fields over without changing them, or wrote other ones of
