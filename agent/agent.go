@@ -47,6 +47,8 @@ type Agent struct {
 	options  Options
 	edges    Edges
 	renderer *render.Renderer
+	// previews renders what promotions would make of overlays.
+	previews *render.Renderer
 	log      zerolog.Logger
 	now      func() time.Time
 	metrics  *metrics

@@ -37,11 +37,22 @@ type kept struct {
 	done *deployed
 }
 
+// settings are what pawl.yaml says about how an environment is kept.
+type settings struct {
+	drift         environments.DriftMode
+	healthTimeout environments.Duration
+}
+
+func settingsOf(e environments.Environment) settings { return settings{e.Drift, e.HealthTimeout} }
+
 // deployed is what is known of an applied release whatever the commit.
 type deployed struct {
+	settings settings
 	evidence []policies.Evidence
 	applied  drift.Applied
-	since    time.Time // healthy since; zero before
+	// healthy is the last good health, nil before; it holds since then.
+	healthy *drift.Health
+	since   time.Time
 }
 
 // driftsRemembered bounds the drift that the status page tells of each target.
@@ -109,21 +120,22 @@ func (b *board) keep(t environments.Target, r render.Release) {
 
 // applied records that the release is in the cluster; from here its health
 // decides the stage.
-func (b *board) applied(t environments.Target, commit gitsync.Commit, r render.Release, v policies.Verified, what drift.Applied) {
+func (b *board) applied(t environments.Target, commit gitsync.Commit, s settings, v policies.Verified, what drift.Applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
-	k.done = &deployed{evidence: v.Evidence(), applied: what}
+	k.done = &deployed{settings: s, evidence: v.Evidence(), applied: what}
 	b.kept[t] = k
 	b.settleAt(t, commit, false)
 }
 
-// resume gives a target that is kept at this very release, at whatever commit
-// it was applied, the stage of its health. It reports whether it was.
-func (b *board) resume(t environments.Target, commit gitsync.Commit, r render.Release) bool {
+// resume gives a target that is kept at this very release, in this very way, at
+// whatever commit it was applied, the stage of its health. It reports whether
+// it was.
+func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings, r render.Release) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.kept[t]; k.release != r.Digest || k.done == nil {
+	if k := b.kept[t]; k.release != r.Digest || k.done == nil || k.done.settings != s {
 		return false
 	}
 	b.settleAt(t, commit, true)
@@ -175,27 +187,23 @@ const reasonUnhealthy = "Unhealthy"
 // target that was healthy stays so while it is merely progressing: pods come
 // and go; only a failure takes the word back. It is called with the lock held.
 func (b *board) settle(s *promote.TargetState, h drift.Health) {
-	s.Health = h
 	done := b.kept[s.Target].done
-	wasHealthy := done != nil && !done.since.IsZero()
 	switch {
 	case h.Status == drift.Failed:
-		s.Stage, s.Since = promote.StageFailed, time.Time{}
+		done.healthy = nil
+		s.Stage, s.Health, s.Since = promote.StageFailed, h, time.Time{}
 		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(h), Hint: "Fix forward on the branch, or merge a revert."}
-		if done != nil {
-			done.since = time.Time{}
-		}
-	case h.Status == drift.Current || wasHealthy:
-		if !wasHealthy && done != nil {
+		return
+	case h.Status == drift.Current:
+		if done.healthy == nil {
 			done.since = b.now()
 		}
-		s.Stage, s.Problem = promote.StageHealthy, promote.Problem{}
-		if done != nil {
-			s.Since = done.since
-		}
-	default:
-		s.Stage, s.Problem = promote.StageWaiting, promote.Problem{}
+		done.healthy = &h
+	case done.healthy == nil:
+		s.Stage, s.Health, s.Problem = promote.StageWaiting, h, promote.Problem{}
+		return
 	}
+	s.Stage, s.Health, s.Since, s.Problem = promote.StageHealthy, *done.healthy, done.since, promote.Problem{}
 }
 
 // failures joins what the failed objects say.

@@ -32,9 +32,12 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	p := problem(err)
-	stage := promote.StageFailed
-	if classify(err).fate == retry {
+	p, stage := problem(err), promote.StageFailed
+	var unpinned *render.UnpinnedError
+	switch {
+	case errors.As(err, &unpinned) && promote.AwaitsDigest(j.environment, unpinned.Images()):
+		stage, p.Hint = promote.StageAwaiting, "The digest is committed, or promoted by pull request, as soon as there is a verified one."
+	case classify(err).fate == retry:
 		stage = promote.StageRetrying
 	}
 	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Stage, s.Problem = stage, p })
@@ -55,7 +58,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if a.board.resume(j.target, j.revision.Commit, release) {
+	if a.board.resume(j.target, j.revision.Commit, settingsOf(j.environment), release) {
 		return true, nil
 	}
 
@@ -75,7 +78,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	a.board.applied(j.target, j.revision.Commit, release, verified, applied)
+	a.board.applied(j.target, j.revision.Commit, settingsOf(j.environment), verified, applied)
 	return false, nil
 }
 

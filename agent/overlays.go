@@ -38,22 +38,58 @@ func (a *Agent) overlaysOf(ctx context.Context, p *Plan, environment string) pro
 }
 
 // bumped returns the kustomizations of the moves' targets with the new digests.
-func bumped(rev gitsync.Revision, moves []promote.Move) (map[string][]byte, error) {
-	byTarget := map[environments.Target][]promote.Change{}
+// It tries them: what comes out of the overlays must be these digests.
+func (a *Agent) bumped(ctx context.Context, rev gitsync.Revision, moves []promote.Move) (map[string][]byte, error) {
+	byTarget := map[environments.Target][]promote.Move{}
 	for _, m := range moves {
-		byTarget[m.Target] = append(byTarget[m.Target], promote.Change{Repository: m.Repository, Name: m.Name, Digest: m.To})
+		byTarget[m.Target] = append(byTarget[m.Target], m)
 	}
 	files := map[string][]byte{}
-	for t, changes := range byTarget {
+	for t, moves := range byTarget {
 		file, text, err := kustomization(rev.Tree, t)
 		if err != nil {
 			return nil, err
 		}
+		var changes []promote.Change
+		for _, m := range moves {
+			changes = append(changes, promote.Change{Repository: m.Repository, Name: m.Name, Digest: m.To})
+		}
 		if files[file], err = promote.Bump(text, file, changes); err != nil {
 			return nil, fmt.Errorf("%s: write digests: %w", t, err)
 		}
+		if err := a.arrives(ctx, rev, t, moves, file, files[file]); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
+}
+
+// arrives renders a target with its new kustomization. An entry of images: may
+// not reach an image, because kustomize compares names as text or another
+// transformer comes later; the same pull request would then be opened forever.
+func (a *Agent) arrives(ctx context.Context, rev gitsync.Revision, t environments.Target, moves []promote.Move, file string, text []byte) error {
+	tree, err := rev.Tree.With(map[string][]byte{file: text})
+	if err != nil {
+		return fmt.Errorf("%s: %w", t, err)
+	}
+	rev.Tree = tree
+	result, err := a.previews.Render(ctx, rev, t)
+	images := result.Release.Images
+	var unpinned *render.UnpinnedError
+	if errors.As(err, &unpinned) {
+		images = unpinned.Images()
+	} else if err != nil {
+		return fmt.Errorf("try the new digests: %w", err)
+	}
+	for _, m := range moves {
+		for _, image := range images {
+			// An image that is still unpinned has no digest, and fails here too.
+			if image.Repository == m.Repository && image.Digest != m.To {
+				return fmt.Errorf("%s: the digest %s in the images: of %s does not reach %s of %s; write it where the image stands", t, m.To, file, image.Field, image.Object)
+			}
+		}
+	}
+	return nil
 }
 
 // kustomization finds the file of a target's overlay, by whichever of its names.

@@ -117,7 +117,7 @@ func (a *Agent) sources(e environments.Environment) (states []promote.Environmen
 // to do that.
 func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, key entering, look bool) (changed, unfinished bool) {
 	log := a.log.With().Str("environment", e.Name).Str("application", batch.Application).Logger()
-	files, err := bumped(p.Revision, batch.Moves)
+	files, err := a.bumped(ctx, p.Revision, batch.Moves)
 	if err != nil {
 		log.Warn().Err(err).Msg("the promotion cannot be written")
 		return false, false

@@ -140,12 +140,11 @@ func (r *reporter) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			pause := again.NextBackOff()
-			if permanent(err) {
-				// A commit that GitHub no longer knows would be refused forever.
+			if hopeless(err) {
 				r.log.Error().Err(err).Str("check", report.Name()).Str("commit", string(report.Commit)).Msg("report dropped")
 				continue
 			}
+			pause := max(again.NextBackOff(), silence(err, r.now()))
 			r.log.Warn().Err(err).Str("check", report.Name()).Dur("again", pause).Msg("report not delivered yet")
 			r.giveBack(report)
 			select {
@@ -160,8 +159,19 @@ func (r *reporter) run(ctx context.Context) {
 	}
 }
 
-// permanent reports whether trying again cannot help.
-func permanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
+// hopeless reports whether trying again cannot help: GitHub no longer knows the
+// commit, or does not want what is said.
+func hopeless(err error) bool {
+	var unknown *promote.UnknownCommit
+	var rejected *promote.Rejected
+	return errors.As(err, &unknown) || errors.As(err, &rejected)
+}
+
+// silence is how long GitHub wants to hear nothing.
+func silence(err error, now time.Time) time.Duration {
+	var limited *promote.RateLimited
+	if errors.As(err, &limited) {
+		return limited.Until.Sub(now)
+	}
+	return 0
 }

@@ -17,11 +17,15 @@ import (
 
 // outbox is a GitHub that can be down.
 type outbox struct {
-	down error
-	got  []string
+	down  error
+	got   []string
+	tried func()
 }
 
 func (o *outbox) send(_ context.Context, r promote.Report) error {
+	if o.tried != nil {
+		o.tried()
+	}
 	if o.down != nil {
 		return o.down
 	}
@@ -92,14 +96,9 @@ func TestReportsOutliveAnOutage(t *testing.T) {
 	})
 }
 
-// permanentError is what GitHub says of a commit that it does not know.
-type permanentError struct{ error }
-
-func (permanentError) Permanent() bool { return true }
-
 func TestAReportThatIsRefusedForGoodHoldsNothingUp(t *testing.T) {
 	reporting(t, func(r *reporter, o *outbox) {
-		o.down = permanentError{errors.New("unknown commit")}
+		o.down = &promote.UnknownCommit{Commit: "1"}
 		r.offer(report("1", "success", ""))
 		synctest.Wait()
 		o.down = nil
@@ -107,6 +106,24 @@ func TestAReportThatIsRefusedForGoodHoldsNothingUp(t *testing.T) {
 		synctest.Wait()
 		if !slices.Equal(o.got, []string{"dev 2 success "}) {
 			t.Errorf("sent %q; want the second report, at once", o.got)
+		}
+	})
+}
+
+func TestARateLimitIsWaitedOut(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		tries := 0
+		o.tried = func() { tries++ }
+		o.down = &promote.RateLimited{Until: time.Now().Add(10 * time.Minute)}
+		r.offer(report("1", "success", ""))
+		time.Sleep(9 * time.Minute) // of the bubble's clock
+		if tries != 1 {
+			t.Errorf("%d tries before the limit ended; want the one that met it", tries)
+		}
+		o.down = nil
+		time.Sleep(2 * time.Minute)
+		if !slices.Equal(o.got, []string{"dev 1 success "}) {
+			t.Errorf("sent %q; want the report once the limit ended", o.got)
 		}
 	})
 }

@@ -47,7 +47,7 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 	if len(moves) == 0 {
 		return nil
 	}
-	files, err := bumped(p.Revision, moves)
+	files, err := a.bumped(ctx, p.Revision, moves)
 	if err != nil {
 		return err
 	}

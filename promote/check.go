@@ -119,7 +119,7 @@ func (s EnvironmentState) title(state ReportState) string {
 		}
 	}
 	var parts []string
-	for _, stage := range []Stage{StageRetrying, StageHealthy, StageWaiting, StageApplying, StageVerifying, StageRendering, StageQueued} {
+	for _, stage := range []Stage{StageRetrying, StageAwaiting, StageHealthy, StageWaiting, StageApplying, StageVerifying, StageRendering, StageQueued} {
 		if n := others[stage]; n > 0 {
 			word := string(stage)
 			if stage == StageHealthy {
@@ -318,6 +318,9 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 				add(&did, who, "It is tried again.")
 			}
 			add(&can, who, t.Problem.Hint)
+		case StageAwaiting:
+			add(&happened, who, t.Problem.Text)
+			add(&did, who, t.Problem.Hint)
 		}
 	}
 	room /= 3

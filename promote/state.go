@@ -38,7 +38,7 @@ type TargetState struct {
 	Since time.Time
 	// Unchanged says that the commit did not touch the target.
 	Unchanged bool
-	// Problem is set in the stages Failed and Retrying.
+	// Problem is set in the stages Failed, Retrying and Awaiting.
 	Problem Problem
 }
 
@@ -59,6 +59,9 @@ const (
 	StageApplying  Stage = "applying"
 	StageWaiting   Stage = "waiting for health"
 	StageHealthy   Stage = "healthy"
+	// StageAwaiting waits for the agent itself: the digest that stands for a
+	// tracked tag, or the first promotion, is not committed yet.
+	StageAwaiting Stage = "waiting for a digest"
 	// StageRetrying is a failure that may pass by itself: the registry is down.
 	StageRetrying Stage = "retrying"
 	// StageFailed needs a person or a new commit.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // FirstInput is all that is looked at to decide what enters the first
@@ -53,6 +54,19 @@ func dockerHub(pattern string) string {
 		return "index.docker.io/" + rest
 	}
 	return pattern
+}
+
+// AwaitsDigest reports whether all unpinned images of a target get their digest
+// from the agent: their tag is tracked, or they stand without a tag in an
+// environment that digests are promoted to. A tag elsewhere is a person's to pin.
+func AwaitsDigest(env environments.Environment, unpinned []render.Image) bool {
+	for _, image := range unpinned {
+		_, tracked := TrackFor(env.Track, image.Repository)
+		if !tracked && (len(env.After) == 0 || image.Tag != "") {
+			return false
+		}
+	}
+	return len(unpinned) > 0
 }
 
 // DecideFirst says which digests enter the first environment: those that the

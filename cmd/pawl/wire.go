@@ -16,10 +16,8 @@ import (
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/drift/cluster"
-	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync/gogit"
 	"github.com/pawl-dev/pawl/gitsync/webhook"
-	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/cosign"
 	"github.com/pawl-dev/pawl/promote/github"
 	"github.com/pawl-dev/pawl/promote/registry"
@@ -85,7 +83,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 			}
 			w.clusters = append(w.clusters, byAddress[address])
 		}
-		edges.Clusters[e.Name] = adapter{byAddress[address]}
+		edges.Clusters[e.Name] = byAddress[address]
 	}
 	w.agent = agent.New(edges, agent.Options{
 		Branch: config.Repository.Branch, Trust: rules, Log: log,
@@ -197,10 +195,4 @@ func clusterAccess(e agent.EnvironmentConfig) (*rest.Config, error) {
 		return nil, fmt.Errorf("kubeconfig %s runs a program to sign in, which the agent does not do; give it a token or certificate", e.Kubeconfig)
 	}
 	return access, nil
-}
-
-type adapter struct{ *cluster.Cluster }
-
-func (a adapter) Apply(ctx context.Context, v policies.Verified, e environments.Environment) (drift.Applied, error) {
-	return a.Cluster.Apply(ctx, v, e.Drift)
 }

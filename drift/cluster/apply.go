@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ import (
 //
 // A nil error says that the objects were written, not that they are healthy:
 // that is told by Notify, for each successful Apply at least once.
-func (c *Cluster) Apply(ctx context.Context, v policies.Verified, mode environments.DriftMode) (drift.Applied, error) {
+func (c *Cluster) Apply(ctx context.Context, v policies.Verified, e environments.Environment) (drift.Applied, error) {
 	started := time.Now()
 	if v.IsZero() {
 		return drift.Applied{}, drift.ErrUnverified
@@ -46,7 +47,7 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, mode environme
 	case <-ctx.Done():
 		return drift.Applied{}, fmt.Errorf("%s: waiting for an apply that runs: %w", t.name, ctx.Err())
 	}
-	w, err := c.prepare(ctx, t, release, mode)
+	w, err := c.prepare(ctx, t, release, e)
 	if err != nil {
 		return drift.Applied{}, err
 	}
@@ -91,7 +92,8 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := w.target
-	t.Target, t.mode, t.release, t.inventory, t.whole = w.release.Target, w.mode, w.release.Digest, intended, false
+	t.Target, t.release, t.inventory, t.whole = w.release.Target, w.release.Digest, intended, false
+	t.mode, t.healthTimeout = w.environment.Drift, time.Duration(cmp.Or(w.environment.HealthTimeout, environments.Duration(environments.DefaultHealthTimeout)))
 	t.health.stop()
 	t.health.since = time.Time{}
 	for _, s := range w.plan.Steps {

@@ -44,9 +44,6 @@ type Options struct {
 	// drift is put back all the same. Nil discards them.
 	Notify func(drift.Notice)
 	Log    zerolog.Logger
-	// HealthTimeout is how long a target may be progressing before it counts as
-	// failed; environments.DefaultHealthTimeout if zero.
-	HealthTimeout time.Duration
 }
 
 const (
@@ -118,9 +115,10 @@ type target struct {
 
 	// The rest is guarded by Cluster.mu.
 
-	mode    environments.DriftMode
-	release string
-	objects []*kept // in the order of the release
+	mode          environments.DriftMode
+	healthTimeout time.Duration
+	release       string
+	objects       []*kept // in the order of the release
 	// whole is false from the first write of a release to the last one. What is
 	// between two releases has no health.
 	whole     bool
@@ -136,9 +134,6 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Notify == nil {
 		o.Notify = func(drift.Notice) {}
-	}
-	if o.HealthTimeout == 0 {
-		o.HealthTimeout = environments.DefaultHealthTimeout
 	}
 	config := rest.CopyConfig(o.Config)
 	config.QPS, config.Burst, config.RateLimiter = -1, 0, nil

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pawl-dev/pawl/drift"
-	"github.com/pawl-dev/pawl/drift/cluster"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 func TestHealthGoesFromProgressingToCurrent(t *testing.T) {
@@ -75,7 +75,8 @@ func TestPodsThatQuotaRefusesAreNamed(t *testing.T) {
 
 func TestWhatIsNotReadyInTimeFails(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *cluster.Options) { o.HealthTimeout = time.Second })
+	w := newWorld(t)
+	w.settings.HealthTimeout = environments.Duration(time.Second)
 	w.apply(deployment("web", 1, "testworld.pawl.dev/fail: never-ready"))
 	h := w.healthBecomes(drift.Failed)
 	if message := h.Objects[0].Message; !strings.HasPrefix(message, "not ready after 1s: ") {
@@ -136,7 +137,7 @@ func TestPlanTellsFieldsAndWritesNothing(t *testing.T) {
 		t.Error("a plan changed something")
 	}
 	// What was planned is what happens, and then there is nothing left to plan.
-	applied, err := w.cluster.Apply(t.Context(), release, "")
+	applied, err := w.cluster.Apply(t.Context(), release, environments.Environment{})
 	if err != nil || len(applied.Steps) != len(plan.Steps) {
 		t.Fatal(applied, err)
 	}

@@ -53,7 +53,7 @@ func populate(b *testing.B, objects int) *population {
 	b.Cleanup(p.cluster.Close)
 	started := time.Now()
 	p.release = judged(b, release)
-	if _, err := p.cluster.Apply(b.Context(), p.release, environments.DriftCorrect); err != nil {
+	if _, err := p.cluster.Apply(b.Context(), p.release, environments.Environment{Drift: environments.DriftCorrect}); err != nil {
 		b.Fatal(err)
 	}
 	b.Logf("first apply of %d objects: %v", objects, time.Since(started))
@@ -197,7 +197,7 @@ func BenchmarkRestart(b *testing.B) {
 	for b.Loop() {
 		p.restart()
 		before := p.mark()
-		if _, err := p.cluster.Apply(b.Context(), p.release, environments.DriftCorrect); err != nil {
+		if _, err := p.cluster.Apply(b.Context(), p.release, environments.Environment{Drift: environments.DriftCorrect}); err != nil {
 			b.Fatal(err)
 		}
 		if writes := p.writesSince(before); len(writes) > 0 {

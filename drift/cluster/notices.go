@@ -123,12 +123,12 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 		if h.since.IsZero() {
 			h.since = now
 		}
-		if left := c.options.HealthTimeout - now.Sub(h.since); left > 0 {
+		if left := t.healthTimeout - now.Sub(h.since); left > 0 {
 			if h.timeout == nil {
 				h.timeout = time.AfterFunc(left, func() { c.lookAgain(t) })
 			}
 		} else {
-			health = health.TimeOut(inWords(c.options.HealthTimeout))
+			health = health.TimeOut(inWords(t.healthTimeout))
 		}
 		if h.looking == nil {
 			h.looking = time.AfterFunc(podDelay, func() {

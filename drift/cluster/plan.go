@@ -27,7 +27,7 @@ func (c *Cluster) Plan(ctx context.Context, v policies.Verified) (drift.Plan, er
 	case <-ctx.Done():
 		return drift.Plan{}, fmt.Errorf("%s: waiting for an apply that runs: %w", t.name, ctx.Err())
 	}
-	w, err := c.prepare(ctx, t, release, environments.DriftCorrect)
+	w, err := c.prepare(ctx, t, release, environments.Environment{Drift: environments.DriftCorrect})
 	if err != nil {
 		return drift.Plan{}, err
 	}

@@ -17,25 +17,25 @@ import (
 // work is what an apply goes through: a release beside all that is known of
 // its objects, and the plan made of that.
 type work struct {
-	target    *target
-	release   render.Release
-	mode      environments.DriftMode
-	wanted    map[drift.ObjectID]drift.Wanted
-	order     []drift.Wanted // as in the release
-	kinds     map[drift.ObjectID]kind
-	brought   map[schema.GroupKind]definition
-	watchers  map[drift.ObjectID]*watcher // held until close
-	live      map[drift.ObjectID]drift.Live
-	inventory drift.Inventory
-	plan      drift.Plan
+	target      *target
+	release     render.Release
+	environment environments.Environment
+	wanted      map[drift.ObjectID]drift.Wanted
+	order       []drift.Wanted // as in the release
+	kinds       map[drift.ObjectID]kind
+	brought     map[schema.GroupKind]definition
+	watchers    map[drift.ObjectID]*watcher // held until close
+	live        map[drift.ObjectID]drift.Live
+	inventory   drift.Inventory
+	plan        drift.Plan
 
 	held []*watcher
 }
 
 // prepare gathers and decides. Nothing is written.
-func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release, mode environments.DriftMode) (*work, error) {
+func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release, e environments.Environment) (*work, error) {
 	w := &work{
-		target: t, release: release, mode: mode,
+		target: t, release: release, environment: e,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
 		brought: definitions(release.Objects),
@@ -44,7 +44,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		c.abandon(w)
 		return nil, err
 	}
-	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: mode, Wanted: w.order, Inventory: w.inventory, Live: w.live})
+	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: e.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live})
 	if err != nil {
 		c.abandon(w)
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // catalogue 89
@@ -279,14 +280,14 @@ func TestAnInventoryThatSomebodyElseWroteIsReadAgain(t *testing.T) {
 	w.start()
 	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"))
 	w.cluster.Close()
-	_, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), "")
+	_, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), environments.Environment{})
 	if err == nil || !strings.Contains(err.Error(), "written by somebody else") {
 		t.Errorf("got %v", err)
 	}
 	if w.lookup("ConfigMap/c") != nil || w.lookup("ConfigMap/b") == nil {
 		t.Error("something was written or pruned on an old view")
 	}
-	if _, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), ""); err != nil {
+	if _, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), environments.Environment{}); err != nil {
 		t.Error(err)
 	}
 	if w.lookup("ConfigMap/c") == nil || w.lookup("ConfigMap/b") != nil {

@@ -50,6 +50,7 @@ type world struct {
 	target    environments.Target
 	cluster   *cluster.Cluster
 	options   cluster.Options
+	settings  environments.Environment // of the target's environment
 
 	mu      sync.Mutex
 	notices []drift.Notice
@@ -243,7 +244,7 @@ func object(t testing.TB, text string) *unstructured.Unstructured {
 // apply applies and expects it to work.
 func (w *world) apply(documents ...string) drift.Applied {
 	w.t.Helper()
-	applied, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), environments.DriftCorrect)
+	applied, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), w.settings)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func (w *world) apply(documents ...string) drift.Applied {
 func (w *world) refused(documents ...string) error {
 	w.t.Helper()
 	before := w.mark()
-	_, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), environments.DriftCorrect)
+	_, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), environments.Environment{Drift: environments.DriftCorrect})
 	if err == nil {
 		w.t.Fatal("it was applied; want a refusal")
 	}
