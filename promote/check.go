@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -205,10 +206,14 @@ const cellImages = 6
 
 func (t TargetState) row() string {
 	var images, verified []string
+	seen := map[string]bool{} // an image is told once, wherever it stands
 	for i, image := range t.Images {
-		if i == cellImages {
-			images = append(images, fmt.Sprintf("and %d more", len(t.Images)-i))
-			break
+		if seen[image.Pinned()] {
+			continue
+		}
+		seen[image.Pinned()] = true
+		if len(seen) > cellImages {
+			continue
 		}
 		images = append(images, code(short(familiar(image.Repository), image.Digest)))
 		by := ""
@@ -216,6 +221,9 @@ func (t TargetState) row() string {
 			by = cell(t.Evidence[i])
 		}
 		verified = append(verified, by)
+	}
+	if more := len(seen) - cellImages; more > 0 {
+		images = append(images, fmt.Sprintf("and %d more", more))
 	}
 	for i, image := range t.Unpinned {
 		if i == cellImages {
@@ -257,7 +265,7 @@ func (t TargetState) applied() string {
 func (t TargetState) health() string {
 	switch {
 	case t.Stage == StageFailed:
-		return "✗ " + worst(t.Health, "failed")
+		return "✗ " + worst(t.Health, cmp.Or(t.Problem.Reason, "failed"))
 	case t.done():
 		return "✓ " + since(t.Since)
 	case t.Stage == StageWaiting:
@@ -295,7 +303,7 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 		}
 	}
 	if s.Problem.Text != "" {
-		add(&happened, "", s.Problem.Text)
+		add(&happened, s.Problem.Reason, s.Problem.Text)
 		add(&did, "", "Nothing was applied; what ran before keeps running.")
 		add(&can, "", s.Problem.Hint)
 	}
