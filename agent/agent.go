@@ -86,6 +86,7 @@ func New(edges Edges, options Options) *Agent {
 	a := &Agent{
 		options: options, edges: edges, log: options.Log, now: options.Now,
 		renderer:     render.New(render.Options{}),
+		previews:     render.New(render.Options{}),
 		metrics:      newMetrics(),
 		board:        newBoard(options.Now),
 		workers:      map[environments.Target]*worker{},
