@@ -84,16 +84,13 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 
 // render builds the release and shows the images that it has, pinned or not.
 func (a *Agent) render(ctx context.Context, j job) (render.Release, error) {
-	result, err := a.renderer.Render(ctx, j.revision, j.target)
+	result, err := a.build(ctx, j.revision, j.target)
 	if err != nil {
 		var unpinned *render.UnpinnedError
 		if errors.As(err, &unpinned) {
 			a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Unpinned = unpinned.Images() })
 		}
 		return render.Release{}, err
-	}
-	if result.Built {
-		a.metrics.renders.WithLabelValues(j.target.Environment).Inc()
 	}
 	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Images, s.Unpinned = result.Release.Images, nil })
 	return result.Release, nil

@@ -22,7 +22,7 @@ func (a *Agent) overlaysOf(ctx context.Context, p *Plan, environment string) pro
 			continue
 		}
 		s := promote.TargetState{Target: t}
-		result, err := a.renderer.Render(ctx, p.Revision, t)
+		result, err := a.build(ctx, p.Revision, t)
 		var unpinned *render.UnpinnedError
 		switch {
 		case errors.As(err, &unpinned):
@@ -35,6 +35,15 @@ func (a *Agent) overlaysOf(ctx context.Context, p *Plan, environment string) pro
 		state.Targets = append(state.Targets, s)
 	}
 	return state
+}
+
+// build renders a target and counts what really had to be built.
+func (a *Agent) build(ctx context.Context, rev gitsync.Revision, t environments.Target) (render.Result, error) {
+	result, err := a.renderer.Render(ctx, rev, t)
+	if result.Built {
+		a.metrics.renders.WithLabelValues(t.Environment).Inc()
+	}
+	return result, err
 }
 
 // bumped returns the kustomizations of the moves' targets with the new digests.
