@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawl-dev/pawl/render"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 func checkCommand() *cobra.Command {
@@ -16,41 +18,98 @@ func checkCommand() *cobra.Command {
 		Long: `Reads pawl.yaml and renders every target, as the agent would, and reports all
 problems. It needs no network and no cluster: run it on pull requests.
 
-In environments that track tags an image may stand as a tag; everywhere else
-it must be a digest.`,
-		Args: cobra.NoArgs,
+Every image must be a digest, except where the agent writes it: a tag that the
+first environment tracks, and an image that stands without a tag until its
+first promotion.`,
+		Args: noArguments,
 	}
-	repo := repoFlag(cmd)
+	repo, output := repoFlag(cmd), outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var report checkReport
 		c, err := openCheckout(*repo)
-		if err != nil {
+		var document *environments.Problems
+		switch {
+		case errors.As(err, &document):
+			report = checkReport{Problems: problemsOf(document), Targets: []checkedTarget{}, err: document}
+		case err != nil:
 			return err
-		}
-		out := cmd.OutOrStdout()
-		problems := 0
-		for _, u := range c.Unusable {
-			problems++
-			fmt.Fprintf(out, "✗ %v\n", u)
-		}
-		renderer := render.New(render.Options{})
-		for _, t := range c.Targets {
-			environment, _ := c.Pipeline.Environment(t.Environment)
-			result, err := renderer.Render(cmd.Context(), c.Revision, t)
-			var unpinned *render.UnpinnedError
-			switch {
-			case errors.As(err, &unpinned) && len(environment.Track) > 0:
-				fmt.Fprintf(out, "✓ %s: %d images wait for their digest, which the agent commits\n", t, len(unpinned.Unpinned))
-			case err != nil:
-				problems++
-				fmt.Fprintf(out, "✗ %v\n", err)
-			default:
-				fmt.Fprintf(out, "✓ %s: %d objects, %d images pinned\n", t, len(result.Release.Objects), len(result.Release.Images))
+		default:
+			if report, err = checkTargets(cmd.Context(), c, progressOn(cmd.ErrOrStderr())); err != nil {
+				return err
 			}
 		}
-		if problems > 0 {
-			return answerNo{fmt.Errorf("%d of %d targets and environments have problems", problems, len(c.Targets)+len(c.Unusable))}
+		if *output == "json" {
+			if err := writeJSON(cmd.OutOrStdout(), report); err != nil {
+				return err
+			}
+		} else {
+			report.write(cmd.OutOrStdout())
 		}
-		return nil
+		return report.verdict()
 	}
 	return cmd
+}
+
+// checkReport is what `pawl check` found.
+type checkReport struct {
+	Problems []problem       `json:"problems"` // of pawl.yaml; nothing else is looked at then
+	Targets  []checkedTarget `json:"targets"`
+	err      error
+}
+
+// checkedTarget is what `pawl check` says about a target.
+type checkedTarget struct {
+	Target   string     `json:"target"`
+	State    checkState `json:"state"`
+	Objects  int        `json:"objects,omitempty"`
+	Images   int        `json:"images,omitempty"`
+	Waiting  []string   `json:"waiting,omitempty"` // images whose digest the agent writes
+	Problems []problem  `json:"problems,omitempty"`
+	err      error
+}
+
+type checkState string
+
+const (
+	pinnedState  checkState = "pinned"
+	waitingState checkState = "waiting" // for a digest that the agent writes
+	failedState  checkState = "failed"
+)
+
+func (r checkReport) write(out io.Writer) {
+	if r.err != nil {
+		fmt.Fprintf(out, "✗ %s\n", printable(r.err.Error()))
+	}
+	for _, t := range r.Targets {
+		switch t.State {
+		case failedState:
+			text := strings.TrimPrefix(t.err.Error(), t.Target+": ") // most errors name it, some only the file
+			fmt.Fprintf(out, "✗ %s: %s\n", t.Target, printable(text))
+		case waitingState:
+			fmt.Fprintf(out, "◐ %s: waits for the digest of %s, which the agent writes\n", t.Target, printable(strings.Join(t.Waiting, ", ")))
+		default:
+			fmt.Fprintf(out, "✓ %s: %s, %s pinned\n", t.Target, count(t.Objects, "object"), count(t.Images, "image"))
+		}
+	}
+}
+
+// verdict is no if anything is wrong. What is said of pawl.yaml has been said.
+func (r checkReport) verdict() error {
+	if r.err != nil {
+		return no
+	}
+	failed := 0
+	for _, t := range r.Targets {
+		if t.State == failedState {
+			failed++
+		}
+	}
+	switch {
+	case failed == 0:
+		return nil
+	case len(r.Targets) == 1:
+		return no
+	default:
+		return answerNo{fmt.Errorf("%d of %s failed", failed, count(len(r.Targets), "target"))}
+	}
 }

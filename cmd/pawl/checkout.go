@@ -40,6 +40,9 @@ func openCheckout(folder string) (*checkout, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := tree.Lookup(agent.PipelineFile); !ok {
+		return nil, fmt.Errorf("no %s in %s: name the folder of a config repo with --repo", agent.PipelineFile, folder)
+	}
 	plan, err := agent.ReadPlan(gitsync.Revision{Tree: tree, Subject: "working tree"})
 	if err != nil {
 		return nil, answerNo{err}

@@ -1,12 +1,15 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/policies"
 )
@@ -17,70 +20,156 @@ func diffCommand() *cobra.Command {
 		Short: "Show what applying a target would change in its cluster, by server-side dry run",
 		Long: `Renders and verifies the target as the agent would, and asks the API server
 what applying it would do. Nothing is written. The values of Secrets are not
-shown. The exit code is 0 if nothing would change, and 1 if something would.`,
-		Args:              cobra.ExactArgs(1),
+shown. The exit code is 0 if nothing would change, 1 if something would or the
+release would be refused, and 2 if that could not be found out.`,
+		Example:           "  pawl diff production/web --config agent.yaml",
+		Args:              oneTarget,
 		ValidArgsFunction: completeTargets,
 	}
-	repo, configFile := repoFlag(cmd), configFlag(cmd)
+	open := subjectFlags(cmd)
 	output := outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		release, rules, evidence, err := gather(cmd, *repo, *configFile, args[0])
+		s, err := open(args[0])
 		if err != nil {
 			return err
 		}
-		verified, err := policies.Judge(release, rules, evidence)
+		environment, err := s.environment()
+		if err != nil {
+			return err
+		}
+		show := progressOn(cmd.ErrOrStderr())
+		found, err := s.examine(cmd.Context(), show)
+		if err != nil {
+			return err
+		}
+		verified, err := policies.Judge(found.release, found.trust, found.evidence)
 		if err != nil {
 			return answerNo{err}
 		}
-		config, err := loadConfig(*configFile)
+		c, err := connect(environment, s.config, nil, logger(s.config, io.Discard))
 		if err != nil {
 			return err
 		}
-		for _, e := range config.Environments {
-			if e.Name != release.Target.Environment {
-				continue
-			}
-			c, err := connect(e, config, nil, logger(config, io.Discard))
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			plan, err := c.Plan(cmd.Context(), verified)
-			if err != nil {
-				return answerNo{err}
-			}
-			return showPlan(cmd.OutOrStdout(), plan, *output)
+		defer c.Close()
+		show.say("trying %s", count(len(found.release.Objects), "object"))
+		plan, err := c.Plan(cmd.Context(), verified)
+		show.done()
+		if err != nil {
+			return planError(err)
 		}
-		return fmt.Errorf("the configuration has no environment %q", release.Target.Environment)
+		d := newDifference(s.target.String(), plan)
+		if *output == "json" {
+			err = writeJSON(cmd.OutOrStdout(), d)
+		} else {
+			d.write(cmd.OutOrStdout())
+		}
+		if err == nil && d.Changes > 0 {
+			return no
+		}
+		return err
 	}
 	return cmd
 }
 
-// showPlan prints the steps that would change something.
-func showPlan(out io.Writer, plan drift.Plan, form string) error {
-	changes := len(plan.Steps) - plan.Count(drift.Unchanged) - plan.Count(drift.Keep)
-	if form == "json" {
-		if err := json.NewEncoder(out).Encode(plan); err != nil {
-			return err
-		}
-	} else {
-		for _, s := range plan.Steps {
-			if s.Action == drift.Unchanged {
-				continue
-			}
-			fmt.Fprintf(out, "%-9s  %s", s.Action, s.Object)
-			if s.Reason != "" {
-				fmt.Fprintf(out, "  (%s)", s.Reason)
-			}
-			fmt.Fprintln(out)
-			for _, c := range s.Changes {
-				fmt.Fprintf(out, "             %s: %s → %s\n", c.Path, c.From, c.To)
-			}
-		}
-		fmt.Fprintf(out, "%d of %d objects would change\n", changes, len(plan.Steps))
+// environment is the target's environment as the agent's configuration has it.
+func (s *subject) environment() (agent.EnvironmentConfig, error) {
+	i := slices.IndexFunc(s.config.Environments, func(e agent.EnvironmentConfig) bool { return e.Name == s.target.Environment })
+	if i < 0 {
+		return agent.EnvironmentConfig{}, fmt.Errorf("%s: the agent's configuration has no environment %q, so its cluster is not known", s.target, s.target.Environment)
 	}
-	if changes > 0 {
-		return no
+	return s.config.Environments[i], nil
+}
+
+// planError tells a refusal, which is an answer, from a question that could
+// not be asked.
+func planError(err error) error {
+	var rejected *drift.Rejected
+	var conflict *drift.Conflict
+	if errors.As(err, &rejected) || errors.As(err, &conflict) || errors.Is(err, drift.ErrEmpty) {
+		return answerNo{err}
 	}
-	return nil
+	return err
+}
+
+// difference is what `pawl diff` found.
+type difference struct {
+	Target  string      `json:"target"`
+	Changes int         `json:"changes"` // how many objects would change
+	Objects []differing `json:"objects"` // all of them, in the order in which they are applied
+}
+
+type differing struct {
+	Object    string         `json:"object"` // "Deployment shop/web"
+	Group     string         `json:"group,omitempty"`
+	Kind      string         `json:"kind"`
+	Namespace string         `json:"namespace,omitempty"`
+	Name      string         `json:"name"`
+	Action    string         `json:"action"` // create, configure, unchanged, delete or keep
+	Reason    string         `json:"reason,omitempty"`
+	Fields    []changedField `json:"fields,omitempty"`
+}
+
+// changedField has no values where it is of a Secret.
+type changedField struct {
+	Field  string  `json:"field"`
+	Live   *string `json:"live,omitempty"`
+	Wanted *string `json:"wanted,omitempty"`
+}
+
+func newDifference(target string, plan drift.Plan) difference {
+	d := difference{Target: target, Objects: []differing{}}
+	d.Changes = len(plan.Steps) - plan.Count(drift.Unchanged) - plan.Count(drift.Keep)
+	for _, s := range plan.Steps {
+		o := differing{
+			Object: s.Object.String(), Group: s.Object.Group, Kind: s.Object.Kind, Namespace: s.Object.Namespace, Name: s.Object.Name,
+			Action: string(s.Action), Reason: s.Reason,
+		}
+		for _, c := range s.Changes {
+			field := changedField{Field: c.Path}
+			if s.Object.Group != "" || s.Object.Kind != "Secret" {
+				field.Live, field.Wanted = &c.From, &c.To
+			}
+			o.Fields = append(o.Fields, field)
+		}
+		d.Objects = append(d.Objects, o)
+	}
+	return d
+}
+
+// write shows people the objects that would change, and those that are kept.
+func (d difference) write(out io.Writer) {
+	for _, o := range d.Objects {
+		if o.Action == string(drift.Unchanged) {
+			continue
+		}
+		reason := ""
+		if o.Reason != "" {
+			reason = "  (" + o.Reason + ")"
+		}
+		fmt.Fprintf(out, "%-9s  %s\n", o.Action, printable(o.Object+reason))
+		for _, f := range o.Fields {
+			fmt.Fprintf(out, "             %s: %s\n", printable(f.Field), f.change())
+		}
+	}
+	fmt.Fprintf(out, "%d of %s would change\n", d.Changes, count(len(d.Objects), "object"))
+}
+
+func (f changedField) change() string {
+	if f.Live == nil || f.Wanted == nil {
+		return "differs; values of Secrets are not shown"
+	}
+	return value(*f.Live) + " → " + value(*f.Wanted)
+}
+
+// value is what a field holds, on one line and no longer than people read.
+func value(s string) string {
+	const shown = 80
+	if s == "" {
+		return "—"
+	}
+	text := []rune(printable(strings.ReplaceAll(s, "\n", "⏎")))
+	if len(text) > shown {
+		return string(text[:shown]) + "…"
+	}
+	return string(text)
 }

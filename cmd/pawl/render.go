@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ func renderCommand() *cobra.Command {
 		Use:               "render TARGET",
 		Short:             "Show exactly what the agent would apply for a target",
 		Example:           "  pawl render production/web\n  pawl render apps/web/overlays/production -o json",
-		Args:              cobra.ExactArgs(1),
+		Args:              oneTarget,
 		ValidArgsFunction: completeTargets,
 	}
 	repo := repoFlag(cmd)
@@ -35,7 +34,7 @@ func renderCommand() *cobra.Command {
 		}
 		out := cmd.OutOrStdout()
 		if *output == "json" {
-			return json.NewEncoder(out).Encode(result.Release)
+			return writeJSON(out, newRendered(result.Release))
 		}
 		for i, o := range result.Release.Objects {
 			if i > 0 {
@@ -45,9 +44,38 @@ func renderCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: write object %d: %w", t, i+1, err)
 			}
-			out.Write(text)
+			if _, err := out.Write(text); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
 	return cmd
+}
+
+// rendered is a release as `pawl render -o json` writes it.
+type rendered struct {
+	Target  string           `json:"target"`
+	Digest  string           `json:"digest"` // of the objects, whatever the commit
+	Images  []renderedImage  `json:"images"`
+	Objects []map[string]any `json:"objects"` // in the order in which they are applied
+}
+
+// renderedImage is an image and one place where it stands.
+type renderedImage struct {
+	Image  string `json:"image"` // by digest alone
+	Tag    string `json:"tag,omitempty"`
+	Object string `json:"object"`
+	Field  string `json:"field"`
+}
+
+func newRendered(r render.Release) rendered {
+	out := rendered{Target: r.Target.String(), Digest: r.Digest, Images: []renderedImage{}}
+	for _, i := range r.Images {
+		out.Images = append(out.Images, renderedImage{Image: i.Pinned(), Tag: i.Tag, Object: i.Object, Field: i.Field})
+	}
+	for _, o := range r.Objects {
+		out.Objects = append(out.Objects, o.Object)
+	}
+	return out
 }

@@ -19,6 +19,8 @@ const (
 // answerNo ends a command that worked and whose answer is no.
 type answerNo struct{ error }
 
+func (a answerNo) Unwrap() error { return a.error }
+
 // no is an answer that is already told: nothing more is printed.
 var no = answerNo{errors.New("")}
 
@@ -35,11 +37,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	case errors.As(err, &answer):
 		if text := answer.Error(); text != "" {
-			fmt.Fprintln(stderr, text)
+			fmt.Fprintln(stderr, printable(text))
 		}
 		return exitNo
 	default:
-		fmt.Fprintln(stderr, "pawl:", err)
+		fmt.Fprintln(stderr, "pawl:", printable(err.Error()))
 		return exitUsage
 	}
 }
@@ -56,8 +58,12 @@ refused); 2 it could not be tried (command line, files, network).`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(agentCommand(), checkCommand(), renderCommand(), verifyCommand(), diffCommand(), pinCommand(), schemaCommand(), statusCommand())
+	root.SetVersionTemplate(versionLine())
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(agentCommand(), checkCommand(), renderCommand(), verifyCommand(), diffCommand(), pinCommand(), schemaCommand(), statusCommand(), versionCommand())
 	root.AddCommand(worldCommands()...)
 	return root
 }

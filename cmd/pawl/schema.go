@@ -16,7 +16,7 @@ func schemaCommand() *cobra.Command {
 		Short:     "Print the JSON Schema of pawl.yaml or of the agent's configuration",
 		Long:      "Editors complete from it: put `# yaml-language-server: $schema=FILE` on the first line of pawl.yaml.",
 		ValidArgs: []string{"pipeline", "agent"},
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      oneOf,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s", schemas[args[0]]().JSON())
 			return err

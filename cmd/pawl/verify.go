@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -11,111 +11,111 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawl-dev/pawl/policies"
-	"github.com/pawl-dev/pawl/policies/cosign"
-	"github.com/pawl-dev/pawl/render"
 )
-
-// verification is a row of `pawl verify`.
-type verification struct {
-	Image    string   `json:"image"` // pinned
-	SignedBy []string `json:"signedBy"`
-	Verdict  string   `json:"verdict"` // verified or refused
-	Why      string   `json:"why,omitempty"`
-}
 
 func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "verify TARGET",
-		Short:             "Show which image of a target is signed by whom, and the agent's verdict",
-		Args:              cobra.ExactArgs(1),
+		Use:   "verify TARGET",
+		Short: "Show which image of a target is signed by whom, and the agent's verdict",
+		Long: `Renders the target and asks the registries for the signatures of its images, as
+the agent would. The exit code is 0 if every image is verified, 1 if one is
+refused, and 2 if a registry could not be asked.`,
+		Example:           "  pawl verify production/web --config agent.yaml",
+		Args:              oneTarget,
 		ValidArgsFunction: completeTargets,
 	}
-	repo, configFile := repoFlag(cmd), configFlag(cmd)
+	open := subjectFlags(cmd)
 	output := outputFlag(cmd, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		release, rules, evidence, err := gather(cmd, *repo, *configFile, args[0])
+		s, err := open(args[0])
 		if err != nil {
 			return err
 		}
-		_, verdict := policies.Judge(release, rules, evidence)
-		rows := verifications(release, evidence, verdict)
-		if *output == "json" {
-			if err := json.NewEncoder(cmd.OutOrStdout()).Encode(rows); err != nil {
-				return err
-			}
-		} else {
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "image\tsigned by\tverdict")
-			for _, r := range rows {
-				fmt.Fprintf(table, "%s\t%s\t%s\n", r.Image, orDash(strings.Join(r.SignedBy, ", ")), r.Verdict)
-			}
-			table.Flush()
+		found, err := s.examine(cmd.Context(), progressOn(cmd.ErrOrStderr()))
+		if err != nil {
+			return err
 		}
-		if verdict != nil {
-			return answerNo{verdict}
+		_, refusal := policies.Judge(found.release, found.trust, found.evidence)
+		v := newVerification(found, refusal)
+		if *output == "json" {
+			err = writeJSON(cmd.OutOrStdout(), v)
+		} else {
+			err = v.write(cmd.OutOrStdout())
+		}
+		if err != nil {
+			return err
+		}
+		if refusal != nil {
+			return answerNo{refusal}
 		}
 		return nil
 	}
 	return cmd
 }
 
-// gather renders a target and collects the evidence for its images, as the agent does.
-func gather(cmd *cobra.Command, repo, configFile, target string) (render.Release, policies.Trust, map[string]policies.Evidence, error) {
-	fail := func(err error) (render.Release, policies.Trust, map[string]policies.Evidence, error) {
-		return render.Release{}, policies.Trust{}, nil, err
-	}
-	c, err := openCheckout(repo)
-	if err != nil {
-		return fail(err)
-	}
-	t, err := c.target(target)
-	if err != nil {
-		return fail(err)
-	}
-	config, err := loadConfig(configFile)
-	if err != nil {
-		return fail(err)
-	}
-	rules, err := trust(config)
-	if err != nil {
-		return fail(err)
-	}
-	client, err := registries(config)
-	if err != nil {
-		return fail(err)
-	}
-	result, err := render.New(render.Options{}).Render(cmd.Context(), c.Revision, t)
-	if err != nil {
-		return fail(answerNo{err})
-	}
-	evidence, err := cosign.New(client, cosign.Options{}).Collect(cmd.Context(), result.Release.Images, rules)
-	if err != nil {
-		return fail(err)
-	}
-	return result.Release, rules, evidence, nil
+// verification is what `pawl verify` found.
+type verification struct {
+	Target  string          `json:"target"`
+	Verdict string          `json:"verdict"` // verified or refused
+	Images  []verifiedImage `json:"images"`
 }
 
-// verifications says for each image, once, what was found and judged.
-func verifications(release render.Release, evidence map[string]policies.Evidence, verdict error) []verification {
+type verifiedImage struct {
+	Image    string      `json:"image"` // by digest alone
+	SignedBy []signature `json:"signedBy"`
+	Verdict  string      `json:"verdict"`
+	Demanded string      `json:"demanded,omitempty"` // what would be enough, where it is refused
+	Hint     string      `json:"hint,omitempty"`
+}
+
+type signature struct {
+	Key    string `json:"key"`    // its name in the agent's configuration
+	Scheme string `json:"scheme"` // tag or bundle
+}
+
+const (
+	verifiedVerdict = "verified"
+	refusedVerdict  = "refused"
+)
+
+// newVerification says for each image, once, what was found and judged.
+func newVerification(found *examined, judged error) verification {
+	v := verification{Target: found.release.Target.String(), Verdict: verifiedVerdict, Images: []verifiedImage{}}
 	var refusal *policies.Refusal
-	errors.As(verdict, &refusal)
-	rows := []verification{}
-	for _, image := range release.Images {
-		if slices.ContainsFunc(rows, func(r verification) bool { return r.Image == image.Pinned() }) {
+	if judged != nil {
+		v.Verdict = refusedVerdict
+		errors.As(judged, &refusal)
+	}
+	for _, image := range found.release.Images {
+		if slices.ContainsFunc(v.Images, func(i verifiedImage) bool { return i.Image == image.Pinned() }) {
 			continue
 		}
-		row := verification{Image: image.Pinned(), SignedBy: []string{}, Verdict: "verified"}
-		for _, s := range evidence[image.Pinned()].Signatures {
-			row.SignedBy = append(row.SignedBy, fmt.Sprintf("%s (%s)", s.Key, s.Scheme))
+		row := verifiedImage{Image: image.Pinned(), SignedBy: []signature{}, Verdict: verifiedVerdict}
+		for _, s := range found.evidence[image.Pinned()].Signatures {
+			row.SignedBy = append(row.SignedBy, signature{s.Key, string(s.Scheme)})
 		}
 		if refusal != nil {
 			for _, r := range refusal.Images {
 				if r.Image == image.Pinned() {
-					row.Verdict, row.Why = "refused", r.Demanded
+					row.Verdict, row.Demanded, row.Hint = refusedVerdict, r.Demanded, r.Hint
 				}
 			}
 		}
-		rows = append(rows, row)
+		v.Images = append(v.Images, row)
 	}
-	return rows
+	return v
+}
+
+// write is the table for people.
+func (v verification) write(out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "image\tsigned by\tverdict")
+	for _, i := range v.Images {
+		var signers []string
+		for _, s := range i.SignedBy {
+			signers = append(signers, fmt.Sprintf("%s (%s)", s.Key, s.Scheme))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", i.Image, orDash(printable(strings.Join(signers, ", "))), i.Verdict)
+	}
+	return table.Flush()
 }
