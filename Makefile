@@ -5,6 +5,8 @@ export GOFLAGS := -trimpath -buildvcs=false
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
+FUZZTIME ?= 1m
+
 .DEFAULT_GOAL := build
 .PHONY: build test test-long check demo world bench controlplane tools clean fmt schema
 
@@ -13,9 +15,15 @@ build: ## build bin/pawl
 
 test: tools controlplane ## run the tests (they start the real servers they need)
 	go test -timeout 20m ./...
+	cd internal/testworld/controlplane/server && go test ./node
 
-test-long: tools controlplane ## the same with long seeds and every fuzz target for a while
-	PAWL_LONG=1 go test -timeout 60m ./...
+test-long: tools controlplane ## the same, and every fuzz target for a while (FUZZTIME=1m)
+	$(MAKE) test
+	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/^func //'); do \
+	    echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target || exit 1; \
+	  done; \
+	done
 
 check: tools ## what a change must pass before it lands: format, vet, tidy, tests
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted; run make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -24,7 +32,7 @@ check: tools ## what a change must pass before it lands: format, vet, tidy, test
 	$(MAKE) test
 
 demo: tools controlplane build ## the whole loop on real parts, on this machine
-	@PAWL_CONTROLPLANE="$$(bin/pawl world controlplane)" bin/pawl demo $(ARGS)
+	@bin/pawl demo $(ARGS)
 
 world: tools controlplane build ## start the real servers and print where they are, until Ctrl-C
 	@bin/pawl world $(ARGS)
