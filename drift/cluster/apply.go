@@ -40,13 +40,11 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, e environments
 	if len(release.Objects) == 0 {
 		return drift.Applied{}, fmt.Errorf("%s: %w", release.Target, drift.ErrEmpty)
 	}
-	t := c.of(release.Target)
-	select {
-	case t.apply <- struct{}{}:
-		defer func() { <-t.apply }()
-	case <-ctx.Done():
-		return drift.Applied{}, fmt.Errorf("%s: waiting for an apply that runs: %w", t.name, ctx.Err())
+	t, err := c.acquire(ctx, release.Target)
+	if err != nil {
+		return drift.Applied{}, err
 	}
+	defer func() { <-t.apply }()
 	w, err := c.prepare(ctx, t, release, e)
 	if err != nil {
 		return drift.Applied{}, err

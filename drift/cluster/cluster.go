@@ -110,8 +110,10 @@ type target struct {
 	mark drift.Mark
 	// apply is held by the one apply that may run.
 	apply chan struct{}
-	// storing is held while the inventory is written.
-	storing sync.Mutex
+	// storing is held while the inventory is written. Once forgotten is set
+	// under it, the inventory is no longer this target's to write.
+	storing   sync.Mutex
+	forgotten bool
 
 	// The rest is guarded by Cluster.mu.
 
@@ -226,8 +228,11 @@ func (c *Cluster) Forget(t environments.Target) {
 	if !ok {
 		return
 	}
-	known.apply <- struct{}{} // an apply that runs has the last word
+	known.apply <- struct{}{} // an apply that runs ends first
 	defer func() { <-known.apply }()
+	known.storing.Lock()
+	known.forgotten = true
+	known.storing.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range known.objects {
@@ -245,16 +250,27 @@ func (c *Cluster) Forget(t environments.Target) {
 	delete(c.targets, known.name)
 }
 
-// of returns the target and makes it if it is new.
-func (c *Cluster) of(t environments.Target) *target {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, ok := c.targets[t.String()]
-	if !ok {
-		known = &target{Target: t, name: t.String(), mark: drift.MarkFor(c.options.Owner, t), apply: make(chan struct{}, 1)}
-		c.targets[known.name] = known
+// acquire returns the target, made if it is new, once no other apply of it
+// runs. The caller gives it back by receiving from target.apply.
+func (c *Cluster) acquire(ctx context.Context, t environments.Target) (*target, error) {
+	for {
+		c.mu.Lock()
+		known, ok := c.targets[t.String()]
+		if !ok {
+			known = &target{Target: t, name: t.String(), mark: drift.MarkFor(c.options.Owner, t), apply: make(chan struct{}, 1)}
+			c.targets[known.name] = known
+		}
+		c.mu.Unlock()
+		select {
+		case known.apply <- struct{}{}:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: waiting for an apply that runs: %w", t, ctx.Err())
+		}
+		if !known.forgotten { // or Forget came first, and it is made anew
+			return known, nil
+		}
+		<-known.apply
 	}
-	return known
 }
 
 // waiter waits for something that watching may bring.

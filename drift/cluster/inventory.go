@@ -56,11 +56,11 @@ var errStale = errors.New("its inventory was written by somebody else meanwhile,
 // inventoryName has the agent in it: agents of several repositories may share
 // a namespace.
 func inventoryName(mark drift.Mark) string {
-	// A label value has capitals and underscores, a name has not. What had to be
-	// changed beyond that ends in a hash, so that different marks stay different.
+	// A label value has capitals and underscores, a name has not. What could then
+	// be taken for another mark's ends in a hash.
 	whole := mark.Agent + "." + mark.Target
 	name := strings.ToLower(strings.ReplaceAll(whole, "_", "."))
-	if name != strings.ReplaceAll(whole, "_", ".") || strings.Count(mark.Agent, ".")+strings.Count(mark.Target, ".") > 0 {
+	if strings.ToLower(whole) != whole || strings.ContainsAny(mark.Agent, "._") || strings.Contains(mark.Target, ".") {
 		name += "-" + string(drift.DigestOf(whole)[:8])
 	}
 	return inventoryPrefix + name
@@ -259,6 +259,9 @@ func (c *Cluster) flush(t *target) {
 func (c *Cluster) store(ctx context.Context, t *target) error {
 	t.storing.Lock()
 	defer t.storing.Unlock()
+	if t.forgotten {
+		return nil
+	}
 	c.mu.Lock()
 	inv := t.inventory.Clone()
 	c.mu.Unlock()

@@ -3,6 +3,7 @@ package cluster
 import (
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -164,5 +165,26 @@ func TestAWaiterThatWasServedAtTheLastMomentKnows(t *testing.T) {
 	defer s.mu.Unlock()
 	if !s.kept.busy {
 		t.Error("it did not take the object")
+	}
+}
+
+func TestInventoriesOfDifferentMarksHaveDifferentNames(t *testing.T) {
+	t.Parallel()
+	seen := map[string]drift.Mark{}
+	for _, mark := range []drift.Mark{
+		{Agent: "pawl", Target: "production_web"}, {Agent: "pawl_production", Target: "web"}, {Agent: "pawl.production", Target: "web"},
+		{Agent: "pawl", Target: "production.web"}, {Agent: "Pawl", Target: "production_web"}, {Agent: "pawl", Target: "Production_web"},
+	} {
+		name := inventoryName(mark)
+		if other, twice := seen[name]; twice {
+			t.Errorf("%v and %v are both stored in %s", mark, other, name)
+		}
+		seen[name] = mark
+		if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+	if got := inventoryName(drift.Mark{Agent: "pawl", Target: "production_web"}); got != "pawl-inventory-pawl.production.web" {
+		t.Errorf("got %s", got)
 	}
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
@@ -61,43 +64,75 @@ func populate(b *testing.B, objects int) *population {
 	return p
 }
 
-// observe watches from outside, with a connection of its own.
+// observe watches from outside, with a connection of its own. The API server
+// ends the watch of somebody who reads too slowly; then it begins again.
 func (p *population) observe() {
-	client := p.dynamic.Resource(resources["ConfigMap"])
-	selector := metav1.ListOptions{LabelSelector: "population=" + p.namespace}
-	list, err := client.List(context.Background(), selector)
+	elsewhere := rest.CopyConfig(p.config)
+	elsewhere.UserAgent = "observer"
+	elsewhere.Dial = (&net.Dialer{}).DialContext // or connections are shared
+	dynamicClient, err := dynamic.NewForConfig(elsewhere)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	selector.ResourceVersion = list.GetResourceVersion()
-	events, err := client.Watch(context.Background(), selector)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(events.Stop)
-	for _, o := range list.Items {
-		p.last[types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}] = "released"
-	}
+	client, ctx := dynamicClient.Resource(resources["ConfigMap"]), p.t.Context()
+	first := make(chan error, 1)
 	go func() {
-		for e := range events.ResultChan() {
-			now := time.Now()
-			o, ok := e.Object.(*unstructured.Unstructured)
-			if !ok {
-				continue
+		for ctx.Err() == nil {
+			selector := metav1.ListOptions{LabelSelector: "population=" + p.namespace}
+			list, err := client.List(ctx, selector)
+			if err == nil {
+				there := map[types.NamespacedName]bool{}
+				for i := range list.Items {
+					there[p.note(watch.Added, &list.Items[i])] = true
+				}
+				p.mu.Lock()
+				for name := range p.last {
+					if !there[name] {
+						p.last[name] = ""
+					}
+				}
+				p.mu.Unlock()
+				selector.ResourceVersion = list.GetResourceVersion()
+				var events watch.Interface
+				if events, err = client.Watch(ctx, selector); err == nil {
+					select {
+					case first <- nil:
+					default:
+					}
+					for e := range events.ResultChan() {
+						if o, ok := e.Object.(*unstructured.Unstructured); ok {
+							p.note(e.Type, o)
+						}
+					}
+					continue
+				}
 			}
-			name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
-			value, _, _ := unstructured.NestedString(o.Object, "data", "k")
-			if e.Type == watch.Deleted {
-				value = ""
+			select {
+			case first <- err:
+			default:
 			}
-			p.mu.Lock()
-			p.last[name] = value
-			if value == "released" {
-				p.at[name] = now
-			}
-			p.mu.Unlock()
+			time.Sleep(10 * time.Millisecond)
 		}
 	}()
+	if err := <-first; err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *population) note(kind watch.EventType, o *unstructured.Unstructured) types.NamespacedName {
+	now := time.Now()
+	name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+	value, _, _ := unstructured.NestedString(o.Object, "data", "k")
+	if kind == watch.Deleted {
+		value = ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[name] = value
+	if value == "released" {
+		p.at[name] = now
+	}
+	return name
 }
 
 // disturb edits or deletes an object and returns when the API server had
@@ -128,7 +163,8 @@ func (p *population) backSince(name types.NamespacedName, begun time.Time) time.
 			return at
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%s was not put back; it is %q", name, value)
+			live, err := p.dynamic.Resource(resources["ConfigMap"]).Namespace(name.Namespace).Get(context.Background(), name.Name, metav1.GetOptions{})
+			p.t.Fatalf("%s was not put back; it was last seen as %q, and is %v, %v", name, value, live, err)
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
@@ -154,21 +190,28 @@ func BenchmarkPutBack(b *testing.B) {
 			quantiles(b, took)
 		})
 	}
+	next := 0
 	for _, at := range []int{40, 500} {
 		b.Run(fmt.Sprintf("%d-at-once", at), func(b *testing.B) {
 			p.t = b
 			var took []time.Duration
+			before := p.mark()
 			for b.Loop() {
+				names := make([]types.NamespacedName, at) // others each time: who comes back to the same ones is put off
+				for i := range names {
+					names[i] = p.names[next%len(p.names)]
+					next++
+				}
 				begun := time.Now()
 				var wg sync.WaitGroup
 				slots := make(chan struct{}, 40)
-				for i, name := range p.names[:at] {
+				for i, name := range names {
 					slots <- struct{}{}
 					wg.Go(func() { p.disturb(name, i%2 == 1); <-slots })
 				}
 				wg.Wait()
 				last := begun
-				for _, name := range p.names[:at] {
+				for _, name := range names {
 					if back := p.backSince(name, begun); back.After(last) {
 						last = back
 					}
@@ -176,6 +219,13 @@ func BenchmarkPutBack(b *testing.B) {
 				took = append(took, last.Sub(begun))
 			}
 			quantiles(b, took)
+			again := 0
+			for _, e := range p.requestsSince(before) {
+				if e.Verb == "watch" || e.Verb == "list" {
+					again++
+				}
+			}
+			b.ReportMetric(float64(again), "watches-begun-again")
 		})
 	}
 }
@@ -194,8 +244,13 @@ func quantiles(b *testing.B, took []time.Duration) {
 // objects are as they were left. It fails if that takes a write.
 func BenchmarkRestart(b *testing.B) {
 	p := populate(b, 4000)
+	var without float64
 	for b.Loop() {
-		p.restart()
+		p.cluster.Close()
+		b.StopTimer()
+		without = heap()
+		b.StartTimer()
+		p.start()
 		before := p.mark()
 		if _, err := p.cluster.Apply(b.Context(), p.release, environments.Environment{Drift: environments.DriftCorrect}); err != nil {
 			b.Fatal(err)
@@ -204,8 +259,14 @@ func BenchmarkRestart(b *testing.B) {
 			b.Fatalf("a restart wrote: %v", writes)
 		}
 	}
+	b.ReportMetric(heap()-without, "held-MiB")
+}
+
+// heap is what the process holds, in MiB.
+func heap() float64 {
 	var memory runtime.MemStats
 	runtime.GC()
+	runtime.GC()
 	runtime.ReadMemStats(&memory)
-	b.ReportMetric(float64(memory.HeapAlloc)/(1<<20), "heap-MiB")
+	return float64(memory.HeapAlloc) / (1 << 20)
 }

@@ -20,13 +20,11 @@ func (c *Cluster) Plan(ctx context.Context, v policies.Verified) (drift.Plan, er
 	if len(release.Objects) == 0 {
 		return drift.Plan{}, fmt.Errorf("%s: %w", release.Target, drift.ErrEmpty)
 	}
-	t := c.of(release.Target)
-	select {
-	case t.apply <- struct{}{}:
-		defer func() { <-t.apply }()
-	case <-ctx.Done():
-		return drift.Plan{}, fmt.Errorf("%s: waiting for an apply that runs: %w", t.name, ctx.Err())
+	t, err := c.acquire(ctx, release.Target)
+	if err != nil {
+		return drift.Plan{}, err
 	}
+	defer func() { <-t.apply }()
 	w, err := c.prepare(ctx, t, release, environments.Environment{Drift: environments.DriftCorrect})
 	if err != nil {
 		return drift.Plan{}, err

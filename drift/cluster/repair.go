@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -63,6 +62,15 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	after, err := c.patch(c.ctx, w.kind, id, patch, report)
 	done := time.Now()
+	d := drift.Drift{Object: id}
+	var answer drift.Live
+	if err == nil { // what takes time is done before anybody has to wait for the lock
+		answer = drift.Observe(after)
+		d.Changes = drift.Changes(before, after)
+		if before != nil {
+			d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
+		}
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,26 +86,23 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		}
 		return
 	}
-	d := drift.Drift{
-		Object:  id,
-		Deleted: report && live.State == drift.Absent || !report && string(after.GetUID()) != k.uid,
-		Changes: drift.Changes(before, after),
-		SeenAt:  k.since,
-	}
-	if !d.Deleted && live.State == drift.Absent { // only out of sight
-		d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
-	}
-	if before != nil {
-		d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
-	}
+	c.retry.Forget(id)
+	d.SeenAt = k.since
 	if report {
+		d.Deleted = live.State == drift.Absent
 		k.reported = reportable(live)
-		c.retry.Forget(id)
 	} else {
 		d.CorrectedAt = done
+		d.Deleted = answer.UID != k.uid
+		if !d.Deleted && live.State == drift.Absent { // only out of sight
+			d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
+		}
+		if k.applied != answer.Applied || k.uid != answer.UID {
+			k.applied, k.uid = answer.Applied, answer.UID
+			c.remember(k)
+		}
+		k.watcher.answered(id, answer)
 		k.repairs++
-		c.answered(k, after)
-		c.retry.Forget(id)
 		k.settled()
 	}
 	if d.Deleted || len(d.Changes) > 0 {
@@ -107,16 +112,6 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		// the same managedFields. There is nothing to tell people.
 		c.options.Log.Debug().Stringer("object", id).Str("target", k.target.name).Msg("took back fields whose values had not changed")
 	}
-}
-
-// answered takes in the answer to an apply. c.mu is held.
-func (c *Cluster) answered(k *kept, after *unstructured.Unstructured) {
-	live := drift.Observe(after)
-	if k.applied != live.Applied || k.uid != live.UID {
-		k.applied, k.uid = live.Applied, live.UID
-		c.remember(k)
-	}
-	k.watcher.answered(k.id, live)
 }
 
 // failed notes that an object could not be put back, tells it once an episode,
