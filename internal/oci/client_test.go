@@ -372,10 +372,10 @@ func TestWhatAManifestIs(t *testing.T) {
 		want      oci.Kind
 		problem   string
 	}{
-		"an image":                       {oci1, `{"config":{},"layers":[]}`, oci.Image, ""},
-		"an index":                       {list, `{"manifests":[]}`, oci.Index, ""},
-		"both":                           {oci1, `{"config":{},"layers":[],"manifests":[]}`, "", "ambiguous"}, // catalogue 47
-		"an index that is served as one": {oci1, `{"manifests":[]}`, "", "neither"},
+		"an image":                              {oci1, `{"config":{},"layers":[]}`, oci.Image, ""},
+		"an index":                              {list, `{"manifests":[]}`, oci.Index, ""},
+		"both":                                  {oci1, `{"config":{},"layers":[],"manifests":[]}`, "", "ambiguous"}, // catalogue 47
+		"an index that is served as one":        {oci1, `{"manifests":[]}`, "", "neither"},
 		"says something else than the registry": {oci1, `{"mediaType":"application/vnd.oci.image.index.v1+json","config":{}}`, "", "calls itself"},
 		"of the first schema":                   {types.DockerManifestSchema1Signed, `{"fsLayers":[]}`, "", "ambiguous"},
 		"no JSON":                               {oci1, `<html>`, "", "not JSON"},
