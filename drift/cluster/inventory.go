@@ -61,7 +61,7 @@ func inventoryName(mark drift.Mark) string {
 	whole := mark.Agent + "." + mark.Target
 	name := strings.ToLower(strings.ReplaceAll(whole, "_", "."))
 	if strings.ToLower(whole) != whole || strings.ContainsAny(mark.Agent, "._") || strings.Contains(mark.Target, ".") {
-		name += "-" + string(drift.DigestOf(whole)[:8])
+		name += "-" + string(drift.DigestOf(mark.Agent + "/" + mark.Target)[:8])
 	}
 	return inventoryPrefix + name
 }
