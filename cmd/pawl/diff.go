@@ -55,7 +55,7 @@ release would be refused, and 2 if that could not be found out.`,
 		plan, err := c.Plan(cmd.Context(), verified)
 		show.done()
 		if err != nil {
-			return planError(err)
+			return s.planError(err)
 		}
 		d := newDifference(s.target.String(), plan)
 		if *output == "json" {
@@ -82,13 +82,20 @@ func (s *subject) environment() (agent.EnvironmentConfig, error) {
 
 // planError tells a refusal, which is an answer, from a question that could
 // not be asked.
-func planError(err error) error {
-	var rejected *drift.Rejected
-	var conflict *drift.Conflict
-	if errors.As(err, &rejected) || errors.As(err, &conflict) || errors.Is(err, drift.ErrEmpty) {
+func (s *subject) planError(err error) error {
+	var (
+		rejected *drift.Rejected
+		conflict *drift.Conflict
+		unknown  *drift.UnknownLive
+	)
+	switch {
+	case errors.As(err, &rejected), errors.As(err, &conflict), errors.Is(err, drift.ErrEmpty):
 		return answerNo{err}
+	case errors.As(err, &unknown):
+		return err
+	default:
+		return fmt.Errorf("%s: ask its cluster: %w", s.target, err)
 	}
-	return err
 }
 
 // difference is what `pawl diff` found.

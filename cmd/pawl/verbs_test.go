@@ -34,6 +34,8 @@ var verbs = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"push":     verb((*scene).push),
 	"ago":      verb((*scene).ago),
 	"answers":  verb((*scene).answers),
+	"cluster":  verb((*scene).cluster),
+	"deploy":   verb((*scene).deploy),
 
 	"validates": verb(func(s *scene, args []string) { s.judge(args, true) }),
 	"violates":  verb(func(s *scene, args []string) { s.judge(args, false) }),
