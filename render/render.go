@@ -44,8 +44,15 @@ type Renderer struct {
 	limits Limits
 	clean  cleanFiles
 
-	mu   sync.Mutex
-	last map[environments.Target]outcome
+	mu    sync.Mutex
+	slots map[environments.Target]*slot
+}
+
+// slot is what is remembered of a target. Who holds busy may use it: of two
+// who want the same target at the same time, one builds and the other waits.
+type slot struct {
+	busy chan struct{}
+	last *outcome // nil before the first build
 }
 
 // outcome is how a target's last build ended, well or not.
@@ -65,7 +72,7 @@ type Result struct {
 
 // New makes a renderer, which any number of goroutines may use.
 func New(o Options) *Renderer {
-	return &Renderer{limits: o.Limits.orDefault(), last: map[environments.Target]outcome{}}
+	return &Renderer{limits: o.Limits.orDefault(), slots: map[environments.Target]*slot{}}
 }
 
 // Render builds a target at a revision into a release with every image pinned.
@@ -74,11 +81,15 @@ func New(o Options) *Renderer {
 // the repository, and others that may pass: a cancelled context, or a revision
 // whose files cannot be read. The same revision always ends the same way.
 func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target environments.Target) (Result, error) {
-	r.mu.Lock()
-	last, ok := r.last[target]
-	r.mu.Unlock()
-	if ok && last.trace.holds(rev.Tree) {
-		return last.result(rev.Commit, false)
+	s := r.slot(target)
+	select {
+	case s.busy <- struct{}{}:
+		defer func() { <-s.busy }()
+	case <-ctx.Done():
+		return Result{}, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
+	}
+	if s.last != nil && s.last.trace.holds(rev.Tree) {
+		return s.last.result(rev.Commit, false)
 	}
 	fsys := newTreeFS(rev.Tree, r.limits.Bytes)
 	release, err := r.render(ctx, fsys, target)
@@ -88,11 +99,19 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 	if err != nil && ctx.Err() != nil {
 		return Result{Built: true}, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), ctx.Err())
 	}
-	now := outcome{fsys.trace, release, err}
+	s.last = &outcome{fsys.trace, release, err}
+	return s.last.result(rev.Commit, true)
+}
+
+func (r *Renderer) slot(target environments.Target) *slot {
 	r.mu.Lock()
-	r.last[target] = now
-	r.mu.Unlock()
-	return now.result(rev.Commit, true)
+	defer r.mu.Unlock()
+	s, ok := r.slots[target]
+	if !ok {
+		s = &slot{busy: make(chan struct{}, 1)}
+		r.slots[target] = s
+	}
+	return s
 }
 
 func (o outcome) result(commit gitsync.Commit, built bool) (Result, error) {
@@ -108,7 +127,7 @@ func (o outcome) result(commit gitsync.Commit, built bool) (Result, error) {
 func (r *Renderer) Forget(target environments.Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.last, target)
+	delete(r.slots, target)
 }
 
 // render scans, builds and judges one overlay.

@@ -244,3 +244,30 @@ func TestAForgottenTargetIsBuiltAgain(t *testing.T) {
 		t.Errorf("built %v, want the one", built)
 	}
 }
+
+func TestOfManyWhoWantATargetOneBuilds(t *testing.T) {
+	t.Parallel()
+	files, targets := shop(2)
+	rev := gitsync.Revision{Commit: "1", Tree: trees.FromMap(files)}
+	renderer := render.New(render.Options{})
+	built := make(chan bool)
+	const callers = 16
+	for i := range callers {
+		go func() {
+			result, err := renderer.Render(t.Context(), rev, targets[i%len(targets)])
+			if err != nil {
+				t.Error(err)
+			}
+			built <- result.Built
+		}()
+	}
+	builds := 0
+	for range callers {
+		if <-built {
+			builds++
+		}
+	}
+	if builds != len(targets) {
+		t.Errorf("%d builds for %d targets", builds, len(targets))
+	}
+}
