@@ -44,8 +44,9 @@ func ReadPlan(rev gitsync.Revision) (Plan, error) {
 }
 
 // advance brings the agent to a new head. What cannot be read leaves every
-// target where it is.
-func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) {
+// target where it is. It reports whether the commit was read, well or not; if
+// not, it is read again.
+func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	log := a.log.With().Str("commit", string(rev.Commit)).Str("author", rev.Author).Logger()
 	p, err := ReadPlan(rev)
 	if err != nil {
@@ -53,34 +54,50 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) {
 		for name := range a.edges.Clusters {
 			a.board.begin(name, rev.Commit, nil, problem(err))
 		}
-		return
+		return classify(err).fate != retry
 	}
 	log.Info().Str("subject", rev.Subject).Int("targets", len(p.Targets)).Msg("new revision")
 
 	for name := range a.edges.Clusters {
-		environment, ok := p.Pipeline.Environment(name)
-		if !ok {
-			a.board.begin(name, rev.Commit, nil, problem(&environments.Unusable{
-				Target: environments.Target{Environment: name},
-				Reason: fmt.Sprintf("%s of commit %s has no such environment, which this agent owns; what runs there is kept", PipelineFile, rev.Commit.Short()),
-			}))
-			continue
+		if environment, ok := p.Pipeline.Environment(name); ok {
+			a.advanceEnvironment(ctx, p, environment)
+		} else {
+			a.leaveEnvironment(name, rev.Commit)
 		}
-		a.advanceEnvironment(ctx, p, environment)
 	}
-	a.current.Store(&p)
+	if before := a.current.Swap(&p); before != nil {
+		for _, t := range before.Targets {
+			if !slices.Contains(p.Targets, t) {
+				a.renderer.Forget(t)
+				a.previews.Forget(t)
+			}
+		}
+	}
 	wake(a.promotions)
 	wake(a.tags)
+	return true
+}
+
+// leaveEnvironment keeps what runs in an environment that pawl.yaml no longer has.
+func (a *Agent) leaveEnvironment(name string, commit gitsync.Commit) {
+	for _, w := range a.workers {
+		if w.target.Environment == name {
+			w.drop()
+		}
+	}
+	a.board.begin(name, commit, nil, problem(&environmentMissing{name, commit}))
 }
 
 // advanceEnvironment hands the revision to the workers of one environment. A
 // target that was there before and whose overlay is gone is reported, not deleted.
 func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment environments.Environment) {
 	commit := p.Revision.Commit
+	known := map[string]bool{} // whatever its overlay
 	var targets []environments.Target
 	for _, t := range p.Targets {
 		if t.Environment == environment.Name {
 			targets = append(targets, t)
+			known[t.String()] = true
 		}
 	}
 	var whole promote.Problem
@@ -92,22 +109,23 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment envi
 			whole = problem(u)
 		default:
 			failed[u.Target] = u
+			known[u.Target.String()] = true
 		}
 	}
-	for t := range a.workers {
-		if t.Environment == environment.Name && !slices.Contains(targets, t) && failed[t] == nil {
-			failed[t] = &environments.Unusable{Target: t, Reason: fmt.Sprintf("the overlay %s is gone from the repository; its objects are kept", t.Overlay)}
+	for name, w := range a.workers {
+		if w.target.Environment == environment.Name && !known[name] {
+			failed[w.target] = &environments.Unusable{Target: w.target, Reason: fmt.Sprintf("the overlay %s is gone from the repository; its objects are kept", w.target.Overlay)}
 		}
 	}
 
-	all := slices.Concat(targets, slices.Collect(maps.Keys(failed)))
+	all := slices.AppendSeq(slices.Clone(targets), maps.Keys(failed))
 	slices.SortFunc(all, func(a, b environments.Target) int { return strings.Compare(a.Overlay, b.Overlay) })
 	a.board.begin(environment.Name, commit, all, whole)
 	for _, t := range targets {
 		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t})
 	}
 	for t, err := range failed {
-		if w, ok := a.workers[t]; ok {
+		if w, ok := a.workers[t.String()]; ok {
 			w.drop()
 		}
 		a.board.update(t, commit, func(s *promote.TargetState) { s.Stage, s.Problem = promote.StageFailed, problem(err) })
@@ -115,16 +133,20 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment envi
 }
 
 // worker returns the target's worker, started when it is first needed. It is
-// called by the loop alone.
+// called by the loop alone. A target whose overlay moved keeps its worker, so
+// that an older revision is never applied after a newer one.
 func (a *Agent) worker(ctx context.Context, t environments.Target) *worker {
-	w, ok := a.workers[t]
+	w, ok := a.workers[t.String()]
 	if !ok {
 		w = newWorker(a.deploy)
-		a.workers[t] = w
+		a.workers[t.String()] = w
 		a.running.Go(func() error {
 			w.run(ctx)
 			return nil
 		})
+	} else if w.target != t {
+		a.board.forget(w.target)
 	}
+	w.target = t
 	return w
 }

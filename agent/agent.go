@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawl-dev/pawl/drift"
-	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
@@ -57,8 +55,9 @@ type Agent struct {
 	reporter *reporter
 	journal  *journal
 
-	// workers is the loop's own; running holds their goroutines.
-	workers map[environments.Target]*worker
+	// workers, by the name of their target, are the loop's own; running holds
+	// their goroutines.
+	workers map[string]*worker
 	running errgroup.Group
 
 	// proposed are the pull requests as they were last brought up to date, by
@@ -89,7 +88,7 @@ func New(edges Edges, options Options) *Agent {
 		previews:     render.New(render.Options{}),
 		metrics:      newMetrics(),
 		board:        newBoard(options.Now),
-		workers:      map[environments.Target]*worker{},
+		workers:      map[string]*worker{},
 		fetch:        make(chan struct{}, 1),
 		promotions:   make(chan struct{}, 1),
 		pullRequests: make(chan struct{}, 1),
@@ -170,9 +169,8 @@ func (a *Agent) watchBranch(ctx context.Context) {
 			a.metrics.fetches.WithLabelValues("ok").Inc()
 			a.metrics.stale.Set(0)
 			failing = false
-			if rev.Commit != head {
+			if rev.Commit != head && a.advance(ctx, rev) {
 				head = rev.Commit
-				a.advance(ctx, rev)
 			}
 			a.synced.Store(true)
 		}
@@ -188,11 +186,12 @@ func (a *Agent) watchBranch(ctx context.Context) {
 // report sends one report and counts it.
 func (a *Agent) report(ctx context.Context, r promote.Report) error {
 	err := a.edges.Forge.Report(ctx, r)
-	if err != nil && !errors.Is(err, context.Canceled) {
+	switch {
+	case err == nil:
+		a.metrics.reports.WithLabelValues(string(r.State)).Inc()
+	case ctx.Err() == nil:
 		a.metrics.reports.WithLabelValues("failed").Inc()
-		return err
 	}
-	a.metrics.reports.WithLabelValues(string(r.State)).Inc()
 	return err
 }
 

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,14 +27,21 @@ type board struct {
 
 	mu     sync.Mutex
 	states map[string]*promote.EnvironmentState
-	kept   map[environments.Target]kept
+	kept   map[environments.Target]*kept
 	drifts map[environments.Target][]drift.Drift
 }
 
-// kept is the release that a target was last told to have.
+// kept is the release that a target was last told to have, and what is known
+// of it whatever the commit.
 type kept struct {
-	release string // its digest
-	health  *drift.Health
+	release  string // its digest
+	settings settings
+	// health is the last that was seen, nil before.
+	health *drift.Health
+	// healthy is the last good health, nil before it and after a failure; it
+	// holds since then.
+	healthy *drift.Health
+	since   time.Time
 	// done is nil until the release is applied.
 	done *deployed
 }
@@ -45,14 +54,10 @@ type settings struct {
 
 func settingsOf(e environments.Environment) settings { return settings{e.Drift, e.HealthTimeout} }
 
-// deployed is what is known of an applied release whatever the commit.
+// deployed is what applying a release left behind.
 type deployed struct {
-	settings settings
 	evidence []policies.Evidence
 	applied  drift.Applied
-	// healthy is the last good health, nil before; it holds since then.
-	healthy *drift.Health
-	since   time.Time
 }
 
 // driftsRemembered bounds the drift that the status page tells of each target.
@@ -62,7 +67,7 @@ func newBoard(now func() time.Time) *board {
 	return &board{
 		now:    now,
 		states: map[string]*promote.EnvironmentState{},
-		kept:   map[environments.Target]kept{},
+		kept:   map[environments.Target]*kept{},
 		drifts: map[environments.Target][]drift.Drift{},
 	}
 }
@@ -104,29 +109,48 @@ func (b *board) change(t environments.Target, commit gitsync.Commit, change func
 	if i < 0 {
 		return
 	}
+	before := state.Targets[i]
 	change(&state.Targets[i])
-	b.changed(clone(state))
-}
-
-// keep remembers which release a target is to have from now on, before it is
-// applied: health that is seen during the apply already counts for it.
-func (b *board) keep(t environments.Target, r render.Release) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.kept[t].release != r.Digest {
-		b.kept[t] = kept{release: r.Digest}
+	// What is said already is not said again: pods come and go in a healthy
+	// environment, and each word costs requests.
+	if !reflect.DeepEqual(before, state.Targets[i]) {
+		b.changed(clone(state))
 	}
 }
 
-// applied records that the release is in the cluster; from here its health
-// decides the stage.
-func (b *board) applied(t environments.Target, commit gitsync.Commit, s settings, v policies.Verified, what drift.Applied) {
+// keep remembers which release a target is to have from now on, and how,
+// before it is applied: health that is seen during the apply already counts.
+func (b *board) keep(t environments.Target, s settings, r render.Release) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch k := b.kept[t]; {
+	case k == nil || k.release != r.Digest:
+		b.kept[t] = &kept{release: r.Digest, settings: s}
+	case k.settings != s:
+		// Its health was judged by another patience; the next notice tells anew.
+		k.settings, k.health, k.done = s, nil, nil
+	}
+}
+
+// forget drops what is known of a target that is no longer there.
+func (b *board) forget(t environments.Target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.kept, t)
+	delete(b.drifts, t)
+}
+
+// applied records that the release that is kept is in the cluster; from here
+// its health decides the stage.
+func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
-	k.done = &deployed{settings: s, evidence: v.Evidence(), applied: what}
-	b.kept[t] = k
-	b.settleAt(t, commit, false)
+	if k == nil {
+		return // forgotten meanwhile
+	}
+	k.done = &deployed{evidence: v.Evidence(), applied: what}
+	b.show(t, commit, false)
 }
 
 // resume gives a target that is kept at this very release, in this very way, at
@@ -135,22 +159,19 @@ func (b *board) applied(t environments.Target, commit gitsync.Commit, s settings
 func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings, r render.Release) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.kept[t]; k.release != r.Digest || k.done == nil || k.done.settings != s {
+	if k := b.kept[t]; k == nil || k.release != r.Digest || k.done == nil || k.settings != s {
 		return false
 	}
-	b.settleAt(t, commit, true)
+	b.show(t, commit, true)
 	return true
 }
 
-// settleAt shows at a commit what is known of the target's applied release.
-func (b *board) settleAt(t environments.Target, commit gitsync.Commit, unchanged bool) {
+// show tells at a commit what is known of the target's applied release.
+func (b *board) show(t environments.Target, commit gitsync.Commit, unchanged bool) {
+	k := b.kept[t]
 	b.change(t, commit, func(s *promote.TargetState) {
-		k := b.kept[t]
 		s.Evidence, s.Applied, s.Unchanged = k.done.evidence, &k.done.applied, unchanged
-		s.Stage, s.Problem = promote.StageWaiting, promote.Problem{}
-		if k.health != nil {
-			b.settle(s, *k.health)
-		}
+		k.settle(s)
 	})
 }
 
@@ -164,74 +185,63 @@ func (b *board) notice(n drift.Notice) {
 			b.drifts[n.Target] = slices.Clone(b.drifts[n.Target][extra:])
 		}
 	}
-	k, ok := b.kept[n.Target]
-	state := b.states[n.Target.Environment]
-	if n.Health == nil || !ok || k.release != n.Release || state == nil {
+	k := b.kept[n.Target]
+	if n.Health == nil || k == nil || k.release != n.Release {
 		return
 	}
-	k.health = n.Health
-	b.kept[n.Target] = k
-	if k.done == nil {
+	k.see(*n.Health, b.now())
+	state := b.states[n.Target.Environment]
+	if k.done == nil || state == nil {
 		return // still being applied; applied takes it from here
 	}
 	b.change(n.Target, state.Commit, func(s *promote.TargetState) {
 		if s.Stage == promote.StageWaiting || s.Stage == promote.StageHealthy || s.Problem.Reason == reasonUnhealthy {
-			b.settle(s, *n.Health)
+			k.settle(s)
 		}
 	})
 }
 
 const reasonUnhealthy = "Unhealthy"
 
-// settle gives an applied target the stage that its health stands for. A
-// target that was healthy stays so while it is merely progressing: pods come
-// and go; only a failure takes the word back. It is called with the lock held.
-func (b *board) settle(s *promote.TargetState, h drift.Health) {
-	done := b.kept[s.Target].done
-	switch {
-	case h.Status == drift.Failed:
-		done.healthy = nil
-		s.Stage, s.Health, s.Since = promote.StageFailed, h, time.Time{}
-		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(h), Hint: "Fix forward on the branch, or merge a revert."}
-		return
-	case h.Status == drift.Current:
-		if done.healthy == nil {
-			done.since = b.now()
+// see takes in health. A target that was healthy stays so while it is merely
+// progressing: pods come and go; only a failure takes the word back.
+func (k *kept) see(h drift.Health, now time.Time) {
+	k.health = &h
+	switch h.Status {
+	case drift.Failed:
+		k.healthy = nil
+	case drift.Current:
+		if k.healthy == nil {
+			k.since = now
 		}
-		done.healthy = &h
-	case done.healthy == nil:
-		s.Stage, s.Health, s.Problem = promote.StageWaiting, h, promote.Problem{}
-		return
+		k.healthy = &h
 	}
-	s.Stage, s.Health, s.Since, s.Problem = promote.StageHealthy, *done.healthy, done.since, promote.Problem{}
+}
+
+// settle gives an applied target the stage that its health stands for.
+func (k *kept) settle(s *promote.TargetState) {
+	s.Stage, s.Health, s.Since, s.Problem = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}
+	switch {
+	case k.health == nil:
+	case k.health.Status == drift.Failed:
+		s.Stage, s.Health = promote.StageFailed, *k.health
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: "Fix forward on the branch, or merge a revert."}
+	case k.healthy != nil:
+		s.Stage, s.Health, s.Since = promote.StageHealthy, *k.healthy, k.since
+	default:
+		s.Health = *k.health
+	}
 }
 
 // failures joins what the failed objects say.
 func failures(h drift.Health) string {
-	text := ""
+	var said []string
 	for _, o := range h.Objects {
 		if o.Status == drift.Failed {
-			if text != "" {
-				text += "; "
-			}
-			text += o.Object.String() + ": " + o.Message
+			said = append(said, o.Object.String()+": "+o.Message)
 		}
 	}
-	return text
-}
-
-// target returns the state of one target.
-func (b *board) target(t environments.Target) (promote.TargetState, gitsync.Commit, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if state := b.states[t.Environment]; state != nil {
-		for _, s := range state.Targets {
-			if s.Target == t {
-				return s, state.Commit, true
-			}
-		}
-	}
-	return promote.TargetState{}, "", false
+	return strings.Join(said, "; ")
 }
 
 // environment returns a copy of an environment's state.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -26,7 +25,7 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	}
 	if err == nil {
 		a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, "applied").Inc()
-		log.Info().Dur("took", time.Since(started)).Msg("applied")
+		log.Info().Dur("took", a.now().Sub(started)).Msg("applied")
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -50,6 +49,9 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 // target has is the one that the commit asks for.
 func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	at := func(stage promote.Stage) {
+		if j.retry {
+			return // a check does not flicker between two tries that end alike
+		}
 		a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Stage = stage })
 	}
 
@@ -73,12 +75,12 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if !ok {
 		return false, fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
 	}
-	a.board.keep(j.target, release)
+	a.board.keep(j.target, settingsOf(j.environment), release)
 	applied, err := cluster.Apply(ctx, verified, j.environment)
 	if err != nil {
 		return false, err
 	}
-	a.board.applied(j.target, j.revision.Commit, settingsOf(j.environment), verified, applied)
+	a.board.applied(j.target, j.revision.Commit, verified, applied)
 	return false, nil
 }
 

@@ -35,6 +35,7 @@ type reason struct {
 var reasons = []reason{
 	{"PipelineInvalid", stalled, "Mend pawl.yaml; `pawl check` shows the same problems before a push.", as[*environments.Problems]},
 	{"PipelineInvalid", stalled, "Add pawl.yaml to the root of the repository; environments/example has one to copy.", as[*pipelineMissing]},
+	{"EnvironmentMissing", stalled, "Put it back into pawl.yaml, or take it out of the agent's configuration. Nothing was deleted.", as[*environmentMissing]},
 	{"OverlayMissing", stalled, "Restore the overlay, or take the environment out of pawl.yaml. Nothing was deleted.", as[*environments.Unusable]},
 	{"BranchGone", retry, "", as[*gitsync.BranchGone]},
 	{"RepositoryGone", retry, "", as[*gitsync.RepositoryGone]},
@@ -82,4 +83,15 @@ type pipelineMissing struct{ commit gitsync.Commit }
 
 func (e *pipelineMissing) Error() string {
 	return fmt.Sprintf("commit %s has no %s in its root", e.commit.Short(), PipelineFile)
+}
+
+// environmentMissing says that pawl.yaml does not have an environment that the
+// agent owns.
+type environmentMissing struct {
+	name   string
+	commit gitsync.Commit
+}
+
+func (e *environmentMissing) Error() string {
+	return fmt.Sprintf("%s: %s of commit %s has no such environment, which this agent owns; what runs there is kept", e.name, PipelineFile, e.commit.Short())
 }

@@ -37,6 +37,9 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 	if _, owned := a.edges.Clusters[first.Name]; !owned || len(first.Track) == 0 {
 		return nil
 	}
+	if head, ok := a.board.environment(first.Name); !ok || head.Commit != p.Revision.Commit {
+		return nil // the branch is elsewhere already, or its pawl.yaml cannot be used
+	}
 	now := a.overlaysOf(ctx, p, first.Name)
 	decision := promote.DecideFirst(promote.FirstInput{
 		Pipeline: p.Pipeline, Destination: now, Trust: a.options.Trust,

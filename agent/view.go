@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ func (a *Agent) Status() Status {
 			order = append(order, e.Name)
 		}
 	}
-	for name := range a.edges.Clusters {
+	for _, name := range slices.Sorted(maps.Keys(a.edges.Clusters)) {
 		if !slices.Contains(order, name) {
 			order = append(order, name)
 		}

@@ -16,12 +16,16 @@ type job struct {
 	revision    gitsync.Revision
 	environment environments.Environment
 	target      environments.Target
+	// retry says that this revision was tried before.
+	retry bool
 }
 
 // worker brings revisions to one target, one at a time. Of those that wait,
 // the newest wins; the others are never looked at.
 type worker struct {
 	do func(context.Context, job) error
+	// target is the one that was last assigned; the loop's own.
+	target environments.Target
 
 	mu   sync.Mutex
 	next *job
@@ -37,10 +41,7 @@ func (w *worker) assign(j job) {
 	w.mu.Lock()
 	w.next = &j
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	wake(w.wake)
 }
 
 // drop makes the worker forget its job: nothing is tried again.
@@ -48,10 +49,7 @@ func (w *worker) drop() {
 	w.mu.Lock()
 	w.next = nil
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	wake(w.wake)
 }
 
 func (w *worker) take() (job, bool) {
@@ -92,6 +90,7 @@ func (w *worker) run(ctx context.Context) {
 			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
 		case <-again:
 			again = nil
+			current.retry = true
 		}
 		if err := w.do(ctx, current); err != nil {
 			f := classify(err).fate
@@ -104,11 +103,8 @@ func (w *worker) run(ctx context.Context) {
 }
 
 func newBackoff(f fate) *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.Multiplier = 2
-	b.InitialInterval, b.MaxInterval = retryFirst, retryMost
 	if f == stalled {
-		b.InitialInterval, b.MaxInterval = stalledFirst, stalledMost
+		return growing(stalledFirst, stalledMost)
 	}
-	return b
+	return growing(retryFirst, retryMost)
 }
