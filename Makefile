@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-long check demo world bench controlplane tools clean fmt schema
+.PHONY: build test test-long lint check demo world bench controlplane tools clean fmt schema
 
 build: ## build bin/pawl
 	@go build -ldflags '$(LDFLAGS)' -o bin/pawl ./cmd/pawl
@@ -25,11 +25,12 @@ test-long: tools controlplane ## the same, and every fuzz target for a while (FU
 	  done; \
 	done
 
-check: tools ## what a change must pass before it lands: format, vet, tidy, tests
+lint: ## format, vet, tidy
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted; run make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go mod tidy -diff
-	$(MAKE) test
+
+check: lint test ## what a change must pass before it lands
 
 demo: tools controlplane build ## the whole loop on real parts, on this machine
 	@bin/pawl demo $(ARGS)
