@@ -72,7 +72,7 @@ func (a *Audit) Since(m Marker) (Events, error) {
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}
 	defer file.Close()
-	if _, err := file.Seek(int64(m), io.SeekStart); err != nil {
+	if _, err := file.Seek(max(0, int64(m)-1), io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}
 	content, err := io.ReadAll(file)
@@ -81,6 +81,9 @@ func (a *Audit) Since(m Marker) (Events, error) {
 	}
 	// What follows the last newline is being written, or was cut off by a kill.
 	content = content[:bytes.LastIndexByte(content, '\n')+1]
+	if m > 0 { // the marker may be within a line that was being written
+		_, content, _ = bytes.Cut(content, []byte("\n"))
+	}
 	var events Events
 	arrived := map[string]int{} // audit ID → index of a write whose answer is still to come
 	for line := range bytes.Lines(content) {
