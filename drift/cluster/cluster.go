@@ -94,6 +94,7 @@ type Cluster struct {
 	notices  *notices
 
 	mu       sync.Mutex
+	closed   bool
 	targets  map[string]*target
 	watchers map[schema.GroupVersionResource]*watcher
 	kept     map[drift.ObjectID]*kept
@@ -212,11 +213,24 @@ func (c *Cluster) Run(ctx context.Context) error {
 // Close stops watching and putting back. Live objects and inventories stay as
 // they are. It returns once everything has stopped.
 func (c *Cluster) Close() {
+	c.mu.Lock()
+	c.closed = true
+	for _, t := range c.targets {
+		t.health.stop()
+	}
+	c.mu.Unlock()
 	c.stop()
 	c.fresh.ShutDown()
 	c.retry.ShutDown()
 	c.notices.close()
 	c.running.Wait()
+}
+
+// spawn runs f until Close, which waits for it, unless that has begun. c.mu is held.
+func (c *Cluster) spawn(f func()) {
+	if !c.closed {
+		c.running.Go(f)
+	}
 }
 
 // Forget stops keeping a target. Its objects and its inventory stay, so that

@@ -19,7 +19,7 @@ func TestHealthGoesFromProgressingToCurrent(t *testing.T) {
 		t.Errorf("got %+v", h)
 	}
 	w.healthBecomes(drift.Current)
-	for _, n := range w.notices {
+	for _, n := range w.all() {
 		if n.Health != nil && n.Release != w.verified(configMap("a"), deployment("web", 2, "testworld.pawl.dev/ready-after: 1s")).Release().Digest {
 			t.Errorf("the notice is about release %s", n.Release)
 		}
@@ -48,7 +48,7 @@ func TestAFailingPodFailsItsTargetAtOnceAndMayRecover(t *testing.T) {
 			w.apply(configMap("a"), deployment("web", 1, "testworld.pawl.dev/ready-after: 1500ms"))
 			w.healthBecomes(drift.Progressing)
 			w.healthBecomes(drift.Current)
-			for _, n := range w.notices {
+			for _, n := range w.all() {
 				if n.Health != nil && n.Health.Status == drift.Failed {
 					t.Errorf("failed on the way to current: %+v", n.Health)
 				}

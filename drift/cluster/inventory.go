@@ -225,11 +225,11 @@ const flushDelay = 100 * time.Millisecond
 
 // flush stores the inventory soon. c.mu is held.
 func (c *Cluster) flush(t *target) {
-	if t.flushing || c.ctx.Err() != nil {
+	if t.flushing {
 		return
 	}
 	t.flushing = true
-	c.running.Go(func() {
+	c.spawn(func() {
 		for delay := flushDelay; ; delay = min(2*delay, lastRetry) {
 			select {
 			case <-time.After(delay):

@@ -54,8 +54,13 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 	if k.desired != wanted.Digest {
 		k.cause = drift.Cause{} // was that of other pods
 	}
+	reported := k.reported
+	if k.desired != wanted.Digest || k.applied != applied {
+		reported = drift.Live{}
+	}
 	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
 	k.settled()
+	k.reported = reported                   // what was told of this release is not told again
 	if d, ok := c.deleting[wanted.ID]; ok { // it came back
 		delete(c.deleting, wanted.ID)
 		c.release(d.watcher)

@@ -14,8 +14,9 @@ type deletion struct {
 	id      drift.ObjectID
 	target  *target
 	watcher *watcher // held, so that the end is seen
-	entry   drift.Entry
-	uid     string
+	// guarded by Cluster.mu
+	entry drift.Entry
+	uid   string
 }
 
 // outcome is how an attempt to delete an object ended.
@@ -31,6 +32,9 @@ const (
 // prune looks at the live object and deletes it if that still is right.
 func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) {
 	step := drift.Step{Object: d.id, Action: drift.Delete, Reason: "left the release"}
+	c.mu.Lock()
+	entry := d.entry
+	c.mu.Unlock()
 	for range 5 {
 		object, err := c.get(ctx, d.watcher.kind, d.id)
 		switch {
@@ -41,7 +45,7 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 			return refused, step
 		}
 		live := drift.Observe(object)
-		step.Action, step.Reason = drift.DecidePrune(d.id, d.entry, live, d.target.mark)
+		step.Action, step.Reason = drift.DecidePrune(d.id, entry, live, d.target.mark)
 		if step.Action != drift.Delete {
 			return spared, step
 		}

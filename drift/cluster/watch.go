@@ -76,11 +76,11 @@ func (w *watcher) start() {
 }
 
 // reflect runs client-go's reflector until ctx ends. It reconnects, lists
-// again when the server has forgotten (410), and backs off.
+// again when the server has forgotten (410), and backs off. c.mu is held.
 func (c *Cluster) reflect(ctx context.Context, name string, s *source, into cache.ReflectorStore) {
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Cap: 15 * time.Second, Steps: 12, Factor: 2, Jitter: 0.2}
 	r := cache.NewReflectorWithOptions(s, &unstructured.Unstructured{}, into, cache.ReflectorOptions{Name: name, Backoff: &backoff})
-	c.running.Go(func() { r.RunWithContext(ctx) })
+	c.spawn(func() { r.RunWithContext(ctx) })
 }
 
 // source is the ListerWatcher of a reflector, which also tells how it goes.
