@@ -238,3 +238,24 @@ func TestOfTwoTargetsAtTheSameMomentOneGetsTheObject(t *testing.T) {
 		w.cluster.Forget(other)
 	}
 }
+
+// catalogue 88
+func TestAnImmutableFieldIsRefusedAndNothingIsDeletedToBeFixed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(configMap("a"), deployment("web", 1, ""))
+	uid := w.get("Deployment/web").GetUID()
+	for field, changed := range map[string]string{
+		"spec.selector": strings.ReplaceAll(deployment("web", 1, ""), "app: web", "app: other"),
+		"spec.replicas": strings.Replace(deployment("web", -1, ""), "namespace: '{ns}'}", "namespace: '{ns}', annotations: {kustomize.toolkit.fluxcd.io/force: enabled}}", 1),
+	} {
+		err := w.refused(configMap("b"), changed)
+		var rejected *drift.Rejected
+		if !errors.As(err, &rejected) || rejected.Problems[0].Field != field {
+			t.Errorf("got %v, want %s to be refused", err, field)
+		}
+	}
+	if w.get("Deployment/web").GetUID() != uid {
+		t.Error("the Deployment was replaced")
+	}
+}
