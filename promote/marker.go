@@ -82,6 +82,15 @@ func ParseMarker(body string) (Marker, bool) {
 	return m, true
 }
 
+// Withdrawn is the body of a pull request that the agent takes back: it says
+// why, and has no marker any more.
+func Withdrawn(body, why string) string {
+	if before, _, marked := strings.Cut(body, markerStart); marked {
+		body = before
+	}
+	return "**Withdrawn by Pawl** — " + Escape(clip(why, 500)) + ".\n\n" + strings.TrimSpace(body) + "\n"
+}
+
 // compareMoves orders moves as people read them.
 func compareMoves(a, b Move) int {
 	return cmp.Or(cmp.Compare(a.Target.Application, b.Target.Application), cmp.Compare(a.Repository, b.Repository))

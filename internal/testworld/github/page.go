@@ -105,7 +105,7 @@ func (r *repository) checkViews(sha string) []checkView {
 		v := checkView{Anchor: "check-" + strconv.FormatInt(run.id, 10), Name: run.name, State: run.status, By: run.suite.app.slug, URL: run.detailsURL, Sign: "pending"}
 		if run.status == "completed" {
 			v.State = run.conclusion
-			v.Sign = map[string]string{"success": "success", "neutral": "neutral", "skipped": "neutral"}[run.conclusion]
+			v.Sign = map[string]string{"success": "success", "neutral": "neutral", "skipped": "neutral", "cancelled": "neutral"}[run.conclusion]
 			if v.Sign == "" {
 				v.Sign = "failure"
 			}
