@@ -61,8 +61,10 @@ type Agent struct {
 	running errgroup.Group
 
 	// proposed are the pull requests as they were last brought up to date, by
-	// environment and application. It is the promoter's own.
-	proposed map[entering]proposed
+	// environment and application; silence is what GitHub asked for. Both are
+	// the promoter's own.
+	proposed map[entering]*proposed
+	silence  again
 
 	// heads are the commits of open promotion pull requests.
 	heads sync.Map
@@ -93,9 +95,10 @@ func New(edges Edges, options Options) *Agent {
 		promotions:   make(chan struct{}, 1),
 		pullRequests: make(chan struct{}, 1),
 		journal:      newJournal(options.Log),
-		proposed:     map[entering]proposed{},
+		proposed:     map[entering]*proposed{},
 		tags:         make(chan struct{}, 1),
 	}
+	a.silence = again{first: lookAgainFirst, most: lookAgainMost}
 	a.reporter = newReporter(a.report, options.Now, options.Log)
 	a.board.changed = func(s promote.EnvironmentState) {
 		a.reporter.offer(promote.Check(s, a.now()))

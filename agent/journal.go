@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -20,6 +21,10 @@ type journal struct {
 
 // entering is one application's way into one environment.
 type entering struct{ environment, application string }
+
+func (e entering) String() string {
+	return environments.Target{Environment: e.environment, Application: e.application}.String()
+}
 
 // Promotion is what was last decided about an application's way into an environment.
 type Promotion struct {
@@ -41,12 +46,17 @@ func newJournal(log zerolog.Logger) *journal {
 func (j *journal) decided(d promote.Decision) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for key := range j.entries { // applications go, or go together from now on
+		if key.environment == d.Environment && !slices.ContainsFunc(d.Batches, func(b promote.Batch) bool { return b.Application == key.application }) {
+			delete(j.entries, key)
+		}
+	}
 	for _, b := range d.Batches {
 		key := entering{d.Environment, b.Application}
 		before, now := j.entries[key], Promotion{
 			Environment: d.Environment, Application: b.Application, Verdict: string(b.Verdict), Why: b.Why,
 		}
-		if b.Verdict == promote.Go {
+		if b.Verdict != promote.Nothing { // a pull request stays open while its sources are looked at again
 			now.PullRequest, now.URL, now.State, now.Blocked = before.PullRequest, before.URL, before.State, before.Blocked
 		}
 		j.entries[key] = now
@@ -55,19 +65,33 @@ func (j *journal) decided(d promote.Decision) {
 			if b.Verdict == promote.Go {
 				level = zerolog.InfoLevel
 			}
-			j.log.WithLevel(level).Str("target", environments.Target{Environment: d.Environment, Application: b.Application}.String()).
-				Str("verdict", now.Verdict).Int("digests", len(b.Moves)).Str("why", now.Why).Msg("decided what may enter")
+			j.log.WithLevel(level).Str("target", key.String()).Str("verdict", now.Verdict).Int("digests", len(b.Moves)).Str("why", now.Why).Msg("decided what may enter")
 		}
 	}
 }
 
 // pull takes in the pull request of a batch.
-func (j *journal) pull(environment, application string, pull promote.PullRequest) {
+func (j *journal) pull(key entering, pull promote.PullRequest) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	key := entering{environment, application}
+	before := j.entries[key]
+	now := before
+	now.PullRequest, now.URL, now.State, now.Blocked = pull.Number, pull.URL, string(pull.State), pull.Blocked
+	j.entries[key] = now
+	if before != now {
+		j.log.Info().Str("target", key.String()).Int("pull", pull.Number).Str("state", now.State).Str("blocked", now.Blocked).Msg("promotion pull request")
+	}
+}
+
+// failed takes in why what was decided could not be done.
+func (j *journal) failed(key entering, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	e := j.entries[key]
-	e.PullRequest, e.URL, e.State, e.Blocked = pull.Number, pull.URL, string(pull.State), pull.Blocked
+	if e.Blocked != err.Error() {
+		j.log.Warn().Str("target", key.String()).Err(err).Msg("what was decided could not be done yet")
+	}
+	e.Blocked = err.Error()
 	j.entries[key] = e
 }
 

@@ -7,24 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/promote"
 )
 
 // Looking again at open pull requests costs requests. Webhooks make it happen
-// at once; without them it happens with growing waits.
+// at once; without them it happens with growing waits. What failed is tried
+// again at the same pace.
 const lookAgainFirst, lookAgainMost = 5 * time.Second, 10 * time.Minute
 
 // promoter moves digests on from healthy environments, until ctx ends.
 func (a *Agent) promoter(ctx context.Context) {
-	again := backoff.NewExponentialBackOff()
-	again.InitialInterval, again.MaxInterval, again.Multiplier = lookAgainFirst, lookAgainMost, 2
-	var due <-chan time.Time
+	waits := growing(lookAgainFirst, lookAgainMost)
+	var lookAgain, tryAgain <-chan time.Time
 	for {
 		look := false
 		select {
@@ -33,70 +33,105 @@ func (a *Agent) promoter(ctx context.Context) {
 		case <-a.promotions:
 		case <-a.pullRequests:
 			look = true
-			again.Reset()
-		case <-due:
+			waits.Reset()
+		case <-lookAgain:
 			look = true
+		case <-tryAgain:
 		}
 		p := a.current.Load()
 		if p == nil {
 			continue
 		}
-		changed, unfinished := a.promoteAll(ctx, p, look)
-		if changed {
-			again.Reset()
+		r := a.promoteAll(ctx, p, look)
+		if r.changed {
+			waits.Reset()
 		}
-		if look || changed {
-			due = nil
+		if look || r.changed {
+			lookAgain = nil
 		}
-		if unfinished && due == nil {
-			due = time.After(again.NextBackOff())
+		if r.open && lookAgain == nil {
+			lookAgain = time.After(waits.NextBackOff())
+		}
+		tryAgain = nil
+		if !r.failed.IsZero() {
+			tryAgain = time.After(r.failed.Sub(a.now()))
 		}
 	}
+}
+
+// round is what came of deciding once for every environment.
+type round struct {
+	changed bool      // something new was proposed
+	open    bool      // a pull request is worth looking at again
+	failed  time.Time // when the first of what failed may be tried again; zero if nothing did
 }
 
 // proposed is a pull request as it was last brought up to date.
 type proposed struct {
-	content string // a digest of what was proposed
+	content string         // a digest of what was proposed; empty before
+	base    gitsync.Commit // on which
 	pull    promote.PullRequest
-	err     error
+	again   again
 }
+
+// due reports whether the pull request is to be brought up to date now: what
+// failed waits its time out, whoever asks; content that is proposed already is
+// looked at only if asked, or if it was merged and is wanted once more.
+func (p *proposed) due(content string, base gitsync.Commit, look bool, now time.Time) bool {
+	switch {
+	case now.Before(p.again.until):
+		return false
+	case p.content != content, look, p.again.said != "":
+		return true
+	}
+	return p.pull.State == promote.Merged && p.base != base
+}
+
+// open reports whether something may happen to the pull request that nobody
+// will tell of.
+func (p *proposed) open() bool { return p.pull.State == promote.Open || p.pull.Blocked != "" }
 
 // promoteAll decides for every environment that digests enter by pull request.
 // With look, open pull requests are looked at again even if nothing new is to
-// be proposed. changed says that something new was proposed, unfinished that
-// it is worth looking again.
-func (a *Agent) promoteAll(ctx context.Context, p *Plan, look bool) (changed, unfinished bool) {
+// be proposed.
+func (a *Agent) promoteAll(ctx context.Context, p *Plan, look bool) (r round) {
 	wanted := map[entering]bool{}
 	for _, environment := range p.Pipeline.Order() {
-		sources, ok := a.sources(environment)
+		decision, ok := a.decide(ctx, p, environment)
 		if !ok {
 			continue
 		}
-		decision := promote.Decide(promote.Input{
-			Pipeline: p.Pipeline, Environment: environment.Name, Head: p.Revision.Commit,
-			Sources: sources, Destination: a.overlaysOf(ctx, p, environment.Name), Trust: a.options.Trust,
-		})
 		a.journal.decided(decision)
 		for _, batch := range decision.Batches {
 			key := entering{environment.Name, batch.Application}
-			if batch.Verdict != promote.Go {
-				continue
+			// What waits for its sources for a while, as with each commit, is
+			// still the same pull request when they are healthy again.
+			wanted[key] = batch.Verdict != promote.Nothing
+			if batch.Verdict == promote.Go {
+				a.propose(ctx, p, environment, batch, look, &r)
 			}
-			wanted[key] = true
-			c, u := a.propose(ctx, p, environment, batch, key, look)
-			changed, unfinished = changed || c, unfinished || u
 		}
 	}
-	a.heads.Clear()
-	for key, p := range a.proposed {
-		switch {
-		case !wanted[key]:
+	for key, known := range a.proposed {
+		if !wanted[key] {
 			delete(a.proposed, key)
-		case p.pull.State == promote.Open:
-			a.heads.Store(p.pull.Head, true)
+			a.heads.Delete(known.pull.Head)
 		}
 	}
-	return changed, unfinished
+	return r
+}
+
+// decide says what may enter an environment; not ok if that is not for this
+// agent to decide.
+func (a *Agent) decide(ctx context.Context, p *Plan, environment environments.Environment) (promote.Decision, bool) {
+	sources, ok := a.sources(environment)
+	if !ok {
+		return promote.Decision{}, false
+	}
+	return promote.Decide(promote.Input{
+		Pipeline: p.Pipeline, Environment: environment.Name, Head: p.Revision.Commit,
+		Sources: sources, Destination: a.overlaysOf(ctx, p, environment.Name), Trust: a.options.Trust,
+	}), true
 }
 
 // sources are the states of the environments before one; not ok if the
@@ -115,38 +150,81 @@ func (a *Agent) sources(e environments.Environment) (states []promote.Environmen
 
 // propose brings one pull request up to date, and merges it where the agent is
 // to do that.
-func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, key entering, look bool) (changed, unfinished bool) {
-	log := a.log.With().Str("environment", e.Name).Str("application", batch.Application).Logger()
+func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, look bool, r *round) {
+	key := entering{e.Name, batch.Application}
 	files, err := a.bumped(ctx, p.Revision, batch.Moves)
 	if err != nil {
-		log.Warn().Err(err).Msg("the promotion cannot be written")
-		return false, false
+		a.journal.failed(key, fmt.Errorf("the promotion cannot be written: %w", err))
+		return
 	}
-	content := contentOf(files)
-	last, known := a.proposed[key]
-	if known && last.content == content && last.err == nil && !look {
-		return false, last.pull.State == promote.Open
+	known := a.proposed[key]
+	if known == nil {
+		known = &proposed{again: again{first: lookAgainFirst, most: lookAgainMost}}
+		a.proposed[key] = known
 	}
-	proposal := promote.Propose(e.Name, batch, promote.Base{Branch: a.options.Branch, Commit: p.Revision.Commit, Files: files})
-	pull, err := a.edges.Forge.Propose(ctx, proposal)
-	if err == nil && pull.State == promote.Open && e.Promotion.Merge == environments.MergeAuto && pull.Blocked == "" {
-		pull, err = a.merge(ctx, pull)
+	content, before := contentOf(files), known.pull
+	now := a.now()
+	if quiet := a.silence.until; now.Before(quiet) {
+		known.again.until = quiet
 	}
-	a.proposed[key] = proposed{content: content, pull: pull, err: err}
-	a.journal.pull(e.Name, batch.Application, pull)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.metrics.proposals.WithLabelValues(e.Name, "failed").Inc()
-			log.Warn().Err(err).Msg("the promotion is not brought up to date yet; it is tried again")
+	if known.due(content, p.Revision.Commit, look, now) {
+		pull, err := a.bring(ctx, p, e, batch, files)
+		if ctx.Err() != nil {
+			return
 		}
-		return false, true
+		var limited *promote.RateLimited
+		switch {
+		case errors.As(err, &limited): // meant for all pull requests, and told once
+			a.metrics.proposals.WithLabelValues(e.Name, "failed").Inc()
+			if a.silence.failed(err, now) {
+				a.journal.failed(key, err)
+			}
+			known.again.until, known.again.said = a.silence.until, err.Error()
+		case err != nil:
+			a.metrics.proposals.WithLabelValues(e.Name, "failed").Inc()
+			known.again.failed(err, now)
+			a.journal.failed(key, err)
+		default:
+			a.silence.succeeded()
+			known.again.succeeded()
+			changed := known.content != content
+			known.content, known.base, known.pull = content, p.Revision.Commit, pull
+			r.changed = r.changed || changed
+			a.journal.pull(key, pull)
+			if before.Head != pull.Head {
+				a.heads.Delete(before.Head)
+			}
+			if pull.State == promote.Open {
+				a.heads.Store(pull.Head, true)
+			}
+			if changed || before != pull {
+				a.metrics.proposals.WithLabelValues(e.Name, string(pull.State)).Inc()
+			}
+		}
 	}
-	changed = !known || last.content != content
-	if changed || last.pull != pull {
-		a.metrics.proposals.WithLabelValues(e.Name, string(pull.State)).Inc()
-		log.Info().Int("pull", pull.Number).Str("state", string(pull.State)).Str("blocked", pull.Blocked).Msg("promotion pull request")
+	r.open = r.open || known.open()
+	if until := known.again.until; until.After(now) && (r.failed.IsZero() || until.Before(r.failed)) {
+		r.failed = until
 	}
-	return changed, pull.State == promote.Open
+}
+
+// bring makes a pull request be as decided, and merges it where the agent is
+// to do that. Time has passed with GitHub since the decision, so it is made
+// once more before the merge: a source may have fallen ill.
+func (a *Agent) bring(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, files map[string][]byte) (promote.PullRequest, error) {
+	base := promote.Base{Branch: a.options.Branch, Commit: p.Revision.Commit, Files: files}
+	pull, err := a.edges.Forge.Propose(ctx, promote.Propose(e.Name, batch, base))
+	if err != nil || pull.State != promote.Open || pull.Blocked != "" || e.Promotion.Merge != environments.MergeAuto {
+		return pull, err
+	}
+	decision, _ := a.decide(ctx, p, e)
+	still := slices.ContainsFunc(decision.Batches, func(b promote.Batch) bool {
+		return b.Verdict == promote.Go && b.Application == batch.Application && reflect.DeepEqual(b.Moves, batch.Moves)
+	})
+	if !still || a.current.Load() != p {
+		return pull, nil
+	}
+	return a.merge(ctx, pull)
 }
 
 // merge merges a pull request whose head was checked, and wakes the loop. That

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,22 +18,37 @@ import (
 func (a *Agent) tracker(ctx context.Context) {
 	tick := time.NewTicker(a.options.TagPoll)
 	defer tick.Stop()
+	failing := again{first: lookAgainFirst, most: lookAgainMost}
+	var tryAgain <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.tags:
 		case <-tick.C:
+		case <-tryAgain:
 		}
-		if p := a.current.Load(); p != nil {
-			if err := a.track(ctx, p); err != nil && ctx.Err() == nil {
-				a.log.Warn().Err(err).Msg("digests of tracked tags were not committed; it is tried again")
-			}
+		p, now := a.current.Load(), a.now()
+		if p == nil || now.Before(failing.until) {
+			continue
 		}
+		err := a.track(ctx, p)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failing.succeeded()
+			continue
+		}
+		if failing.failed(err, now) {
+			a.log.Warn().Err(err).Msg("digests of tracked tags were not committed; it is tried again")
+		}
+		tryAgain = time.After(failing.until.Sub(now))
 	}
 }
 
 // track looks every tracked tag up once and commits what moved, in one commit.
+// What cannot be written holds nothing else up.
 func (a *Agent) track(ctx context.Context, p *Plan) error {
 	first := p.Pipeline.First()
 	if _, owned := a.edges.Clusters[first.Name]; !owned || len(first.Track) == 0 {
@@ -40,19 +57,28 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 	if head, ok := a.board.environment(first.Name); !ok || head.Commit != p.Revision.Commit {
 		return nil // the branch is elsewhere already, or its pawl.yaml cannot be used
 	}
-	now := a.overlaysOf(ctx, p, first.Name)
+	stands := a.overlaysOf(ctx, p, first.Name)
 	decision := promote.DecideFirst(promote.FirstInput{
-		Pipeline: p.Pipeline, Destination: now, Trust: a.options.Trust,
-		Candidates: a.candidates(ctx, first, now),
+		Pipeline: p.Pipeline, Destination: stands, Trust: a.options.Trust,
+		Candidates: a.candidates(ctx, first, stands),
 	})
 	a.journal.decided(decision)
-	moves := decision.Moves()
+	var moves []promote.Move
+	files := map[string][]byte{}
+	for _, batch := range decision.Batches {
+		if batch.Verdict != promote.Go {
+			continue
+		}
+		written, err := a.bumped(ctx, p.Revision, batch.Moves)
+		if err != nil {
+			a.journal.failed(entering{first.Name, batch.Application}, fmt.Errorf("the digests cannot be written: %w", err))
+			continue
+		}
+		moves = append(moves, batch.Moves...)
+		maps.Copy(files, written)
+	}
 	if len(moves) == 0 {
 		return nil
-	}
-	files, err := a.bumped(ctx, p.Revision, moves)
-	if err != nil {
-		return err
 	}
 	commit, err := a.edges.Forge.Commit(ctx, a.options.Branch, p.Revision.Commit, promote.TrackMessage(first.Name, moves), files)
 	var moved *promote.Conflict
@@ -72,9 +98,9 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 
 // candidates looks up what the tracked tags point to, and the evidence for
 // what is new.
-func (a *Agent) candidates(ctx context.Context, first environments.Environment, now promote.EnvironmentState) map[string]promote.Candidate {
+func (a *Agent) candidates(ctx context.Context, first environments.Environment, stands promote.EnvironmentState) map[string]promote.Candidate {
 	found := map[string]promote.Candidate{}
-	for _, t := range now.Targets {
+	for _, t := range stands.Targets {
 		for _, image := range slices.Concat(t.Images, t.Unpinned) {
 			if _, done := found[image.Repository]; done {
 				continue

@@ -61,6 +61,7 @@ type forge struct {
 	proposed, merged, committed int
 	blocked                     string // why pull requests cannot be merged
 	refuses                     func() error
+	slow                        time.Duration                   // before Propose answers
 	pulls                       map[string]*promote.PullRequest // by branch
 	files                       map[int]map[string][]byte
 }
@@ -184,13 +185,17 @@ func (w *world) health(t environments.Target, release string, status drift.Healt
 	w.agent.Notice(drift.Notice{Target: t, Release: release, Health: &drift.Health{Status: status, Objects: []drift.ObjectHealth{object}}})
 }
 
-// turns tells the health of a target's kept release.
+// turns tells the health of a target's kept release, and lets all see it.
 func (w *world) turns(t environments.Target, status drift.HealthStatus) {
+	w.tell(t, status)
+	synctest.Wait()
+}
+
+func (w *world) tell(t environments.Target, status drift.HealthStatus) {
 	w.agent.board.mu.Lock()
 	release := w.agent.board.kept[t].release
 	w.agent.board.mu.Unlock()
 	w.health(t, release, status)
-	synctest.Wait()
 }
 
 func (w *world) Report(_ context.Context, r promote.Report) error {
@@ -216,7 +221,11 @@ func (w *world) Propose(_ context.Context, p promote.Proposal) (promote.PullRequ
 	}
 	w.forge.files[pull.Number] = p.Files
 	pull.Head, pull.Blocked = gitsync.Commit("head of "+contentOf(p.Files)), w.forge.blocked
-	return *pull, nil
+	now, slow := *pull, w.forge.slow
+	w.mu.Unlock()
+	time.Sleep(slow) // of the bubble's clock
+	w.mu.Lock()
+	return now, nil
 }
 
 func (w *world) Merge(_ context.Context, pr promote.PullRequest) error {
