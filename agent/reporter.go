@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/rs/zerolog"
 
 	"github.com/pawl-dev/pawl/gitsync"
@@ -60,14 +59,7 @@ func (r *reporter) offer(report promote.Report) {
 	}
 	r.newest[key] = report
 	r.mu.Unlock()
-	r.poke()
-}
-
-func (r *reporter) poke() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	wake(r.wake)
 }
 
 // take returns the next report that is due, and else how long until one is.
@@ -119,8 +111,7 @@ func (r *reporter) delivered(report promote.Report) {
 
 // run delivers until ctx ends.
 func (r *reporter) run(ctx context.Context) {
-	again := backoff.NewExponentialBackOff()
-	again.InitialInterval, again.MaxInterval = time.Second, time.Minute
+	failing := again{first: time.Second, most: time.Minute}
 	for {
 		report, wait, ok := r.take()
 		if !ok {
@@ -144,17 +135,19 @@ func (r *reporter) run(ctx context.Context) {
 				r.log.Error().Err(err).Str("check", report.Name()).Str("commit", string(report.Commit)).Msg("report dropped")
 				continue
 			}
-			pause := max(again.NextBackOff(), silence(err, r.now()))
-			r.log.Warn().Err(err).Str("check", report.Name()).Dur("again", pause).Msg("report not delivered yet")
+			now := r.now()
+			if failing.failed(err, now) {
+				r.log.Warn().Err(err).Str("check", report.Name()).Msg("report not delivered yet; it is tried again")
+			}
 			r.giveBack(report)
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(pause):
+			case <-time.After(failing.until.Sub(now)):
 			}
 			continue
 		}
-		again.Reset()
+		failing.succeeded()
 		r.delivered(report)
 	}
 }
@@ -165,13 +158,4 @@ func hopeless(err error) bool {
 	var unknown *promote.UnknownCommit
 	var rejected *promote.Rejected
 	return errors.As(err, &unknown) || errors.As(err, &rejected)
-}
-
-// silence is how long GitHub wants to hear nothing.
-func silence(err error, now time.Time) time.Duration {
-	var limited *promote.RateLimited
-	if errors.As(err, &limited) {
-		return limited.Until.Sub(now)
-	}
-	return 0
 }

@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +126,39 @@ func TestARateLimitIsWaitedOut(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if !slices.Equal(o.got, []string{"dev 1 success "}) {
 			t.Errorf("sent %q; want the report once the limit ended", o.got)
+		}
+	})
+}
+
+func TestThousandsOfCommitsLeaveNothingBehind(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		for i := range 3000 {
+			r.offer(report(fmt.Sprint(i), "queued", ""))
+			r.offer(report(fmt.Sprint(i), "success", ""))
+			synctest.Wait()
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if n := len(r.sent) + len(r.newest) + len(r.queue); n != 1 {
+			t.Errorf("%d reports are remembered; want the last", n)
+		}
+	})
+}
+
+func TestAnOutageIsToldOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		o := &outbox{down: &promote.Denied{Doing: "write the check", Status: 403}}
+		r := newReporter(o.send, time.Now, zerolog.New(&log))
+		ctx, stop := context.WithCancel(t.Context())
+		go r.run(ctx)
+		r.offer(report("1", "success", ""))
+		time.Sleep(time.Hour) // of the bubble's clock
+		stop()
+		synctest.Wait()
+		if n := strings.Count(log.String(), "\n"); n != 1 {
+			t.Errorf("%d lines of log in an hour; want one:\n%s", n, &log)
 		}
 	})
 }
