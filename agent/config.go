@@ -76,7 +76,7 @@ type AppConfig struct {
 	ID int64 `json:"id" jsonschema:"minimum=1"`
 	// The id of its installation on the repository's owner.
 	Installation int64 `json:"installation" jsonschema:"minimum=1"`
-	// The App's private key, as GitHub hands it out.
+	// The App's private key, as GitHub hands it out. It is read once, at start.
 	Key SecretFile `json:"key"`
 }
 
