@@ -45,6 +45,8 @@ type Forge interface {
 	Report(ctx context.Context, r promote.Report) error
 	// Propose makes the pull request be as proposed and returns it as it is now.
 	Propose(ctx context.Context, p promote.Proposal) (promote.PullRequest, error)
+	// Withdraw closes the agent's own open pull request from a branch, if there is one.
+	Withdraw(ctx context.Context, branch, baseBranch, why string) error
 	// Merge merges exactly the given head.
 	Merge(ctx context.Context, pr promote.PullRequest) error
 	// Commit writes files on top of parent to the branch, if that still is its head.

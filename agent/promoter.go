@@ -72,6 +72,9 @@ type proposed struct {
 	base    gitsync.Commit // on which
 	pull    promote.PullRequest
 	again   again
+	// over says that there is no open pull request to withdraw. After a start
+	// that is not known, and looked up once.
+	over bool
 }
 
 // due reports whether the pull request is to be brought up to date now: what
@@ -106,9 +109,12 @@ func (a *Agent) promoteAll(ctx context.Context, p *Plan, look bool) (r round) {
 			key := entering{environment.Name, batch.Application}
 			// What waits for its sources for a while, as with each commit, is
 			// still the same pull request when they are healthy again.
-			wanted[key] = batch.Verdict != promote.Nothing
-			if batch.Verdict == promote.Go {
+			wanted[key] = true
+			switch batch.Verdict {
+			case promote.Go:
 				a.propose(ctx, p, environment, batch, look, &r)
+			case promote.Nothing:
+				a.withdraw(ctx, key, batch.Why, &r)
 			}
 		}
 	}
@@ -157,11 +163,8 @@ func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment
 		a.journal.failed(key, fmt.Errorf("the promotion cannot be written: %w", err))
 		return
 	}
-	known := a.proposed[key]
-	if known == nil {
-		known = &proposed{again: again{first: lookAgainFirst, most: lookAgainMost}}
-		a.proposed[key] = known
-	}
+	known := a.proposal(key)
+	known.over = false
 	content, before := contentOf(files), known.pull
 	now := a.now()
 	if quiet := a.silence.until; now.Before(quiet) {
@@ -203,9 +206,50 @@ func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment
 		}
 	}
 	r.open = r.open || known.open()
-	if until := known.again.until; until.After(now) && (r.failed.IsZero() || until.Before(r.failed)) {
+	r.wait(known.again.until, now)
+}
+
+// wait makes sure that what failed is tried again.
+func (r *round) wait(until, now time.Time) {
+	if until.After(now) && (r.failed.IsZero() || until.Before(r.failed)) {
 		r.failed = until
 	}
+}
+
+func (a *Agent) proposal(key entering) *proposed {
+	known := a.proposed[key]
+	if known == nil {
+		known = &proposed{again: again{first: lookAgainFirst, most: lookAgainMost}}
+		a.proposed[key] = known
+	}
+	return known
+}
+
+// withdraw takes back the pull request of a batch that is no longer wanted:
+// the digests arrived in another way, or the source went back.
+func (a *Agent) withdraw(ctx context.Context, key entering, why string, r *round) {
+	known, now := a.proposal(key), a.now()
+	if known.pull.State == promote.Merged || known.pull.State == promote.Closed {
+		known.over = true
+	}
+	if !known.over && !now.Before(known.again.until) && !now.Before(a.silence.until) {
+		err := a.edges.Forge.Withdraw(ctx, promote.BranchFor(key.environment, key.application), a.options.Branch, why)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			known.again.failed(err, now)
+			a.journal.failed(key, err)
+		default:
+			known.over = true
+			known.again.succeeded()
+		}
+	}
+	if known.over {
+		a.heads.Delete(known.pull.Head)
+		known.content, known.pull = "", promote.PullRequest{}
+	}
+	r.wait(known.again.until, now)
 }
 
 // bring makes a pull request be as decided, and merges it where the agent is

@@ -53,6 +53,28 @@ func TestAPromotionIsProposedOnceAndWaitsForAPerson(t *testing.T) {
 	})
 }
 
+func TestAPromotionThatIsNoLongerWantedIsWithdrawn(t *testing.T) {
+	inWorld(t, ahead(""), func(w *world) {
+		w.expect("open pull requests", len(w.forge.pulls), 1)
+		w.push(map[string]string{file("web", "dev"): overlay(hexOf("a"))}) // dev goes back
+		w.expect("open pull requests once nothing is to be promoted", len(w.forge.pulls), 0)
+		w.expect("looks for it", len(w.forge.lookedFor), 1)
+		w.push(map[string]string{"README.md": "nothing"})
+		w.pass(time.Hour)
+		w.expect("looks for it an hour later", len(w.forge.lookedFor), 1)
+		w.push(map[string]string{file("web", "dev"): overlay(hexOf("b"))})
+		w.expect("open pull requests when it is wanted again", len(w.forge.pulls), 1)
+	})
+}
+
+func TestAMergedPromotionIsNotLookedFor(t *testing.T) {
+	inWorld(t, ahead(auto), func(w *world) {
+		w.pass(time.Minute)
+		w.expect("merges", w.forge.merged, 1)
+		w.expect("looks for something to withdraw", len(w.forge.lookedFor), 0)
+	})
+}
+
 func TestAPromotionIsMergedAndAppliedByItself(t *testing.T) {
 	inWorld(t, ahead(auto), func(w *world) {
 		w.pass(time.Minute)

@@ -59,7 +59,8 @@ type world struct {
 // forge is what became of promotions.
 type forge struct {
 	proposed, merged, committed int
-	blocked                     string // why pull requests cannot be merged
+	lookedFor                   []string // branches, to be withdrawn from
+	blocked                     string   // why pull requests cannot be merged
 	refuses                     func() error
 	slow                        time.Duration                   // before Propose answers
 	pulls                       map[string]*promote.PullRequest // by branch
@@ -226,6 +227,16 @@ func (w *world) Propose(_ context.Context, p promote.Proposal) (promote.PullRequ
 	time.Sleep(slow) // of the bubble's clock
 	w.mu.Lock()
 	return now, nil
+}
+
+func (w *world) Withdraw(_ context.Context, branch, _, _ string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forge.lookedFor = append(w.forge.lookedFor, branch)
+	if pull := w.forge.pulls[branch]; pull != nil && pull.State == promote.Open {
+		delete(w.forge.pulls, branch)
+	}
+	return nil
 }
 
 func (w *world) Merge(_ context.Context, pr promote.PullRequest) error {

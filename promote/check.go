@@ -22,7 +22,7 @@ const (
 // Check says how far an environment is, for the check on its commit. at is
 // now; it becomes the time of completion where the state is final.
 func Check(s EnvironmentState, at time.Time) Report {
-	r := Report{Commit: s.Commit, Environment: s.Environment, State: s.reportState(), StartedAt: s.StartedAt}
+	r := Report{Commit: s.Commit, Environment: s.Environment, State: s.ReportState(), StartedAt: s.StartedAt}
 	if r.State.Final() {
 		r.CompletedAt = at
 	}
@@ -40,9 +40,9 @@ func Supersede(s EnvironmentState, at time.Time) Report {
 	}
 }
 
-// reportState is the truth in one word. Success needs every target verified,
+// ReportState is the truth in one word. Success needs every target verified,
 // applied and healthy; what is only said to be healthy is still in progress.
-func (s EnvironmentState) reportState() ReportState {
+func (s EnvironmentState) ReportState() ReportState {
 	queued, good := 0, 0
 	for _, t := range s.Targets {
 		switch {

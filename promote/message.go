@@ -31,16 +31,23 @@ func Propose(environment string, b Batch, base Base) Proposal {
 		Source:      strings.Join(sourcesOf(moves), ", "),
 		Base:        base.Commit,
 		BaseBranch:  base.Branch,
-		Branch:      "pawl/promote/" + environment,
+		Branch:      BranchFor(environment, b.Application),
 		Files:       base.Files,
 		Moves:       moves,
 		Title:       title("Promote", moves, " to "+environment),
 	}
-	if b.Application != "" {
-		p.Branch += "/" + b.Application
-	}
 	p.Body = p.body(b.Why)
 	return p
+}
+
+// BranchFor is the branch that promotions of an application into an environment
+// come from; application is empty where all go together.
+func BranchFor(environment, application string) string {
+	branch := "pawl/promote/" + environment
+	if application != "" {
+		branch += "/" + application
+	}
+	return branch
 }
 
 // CommitMessage is the message of the commit on the proposal's branch. It is

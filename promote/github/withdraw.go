@@ -43,4 +43,3 @@ func (f *Forge) Withdraw(ctx context.Context, branch, baseBranch, why string) er
 	}
 	return nil
 }
-
