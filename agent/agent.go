@@ -100,13 +100,18 @@ func New(edges Edges, options Options) *Agent {
 	}
 	a.silence = again{first: lookAgainFirst, most: lookAgainMost}
 	a.reporter = newReporter(a.report, options.Now, options.Log)
+	// Completed is when the state was reached, not when it is told.
+	offer := func(s promote.EnvironmentState, state promote.ReportState, write func(promote.EnvironmentState, time.Time) promote.Report) {
+		at := a.now()
+		a.reporter.offer(reportKey{s.Environment, s.Commit}, word{state, func() promote.Report { return write(s, at) }})
+	}
 	a.board.changed = func(s promote.EnvironmentState) {
-		a.reporter.offer(promote.Check(s, a.now()))
+		offer(s, s.ReportState(), promote.Check)
 		wake(a.promotions)
 	}
 	a.board.ended = func(s promote.EnvironmentState) {
-		if r := promote.Check(s, a.now()); !r.State.Final() {
-			a.reporter.offer(promote.Supersede(s, a.now()))
+		if !s.ReportState().Final() {
+			offer(s, promote.Superseded, promote.Supersede)
 		}
 	}
 	return a

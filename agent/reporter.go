@@ -12,8 +12,8 @@ import (
 	"github.com/pawl-dev/pawl/promote"
 )
 
-// progressEvery is how often counts are updated on a check that is still in
-// progress. The first and the last word are never delayed.
+// progressEvery is how often the details of a check are updated. Another state
+// is never delayed.
 const progressEvery = 5 * time.Second
 
 // reporter delivers reports in the order in which they arose, each check's
@@ -26,7 +26,7 @@ type reporter struct {
 
 	mu     sync.Mutex
 	queue  []reportKey
-	newest map[reportKey]promote.Report
+	newest map[reportKey]word
 	sent   map[reportKey]sentReport
 	wake   chan struct{}
 }
@@ -37,6 +37,13 @@ type reportKey struct {
 	commit      gitsync.Commit
 }
 
+// word is what is to be said on a check. It is written when it is sent: most
+// words are replaced before, and a table of a thousand targets is not cheap.
+type word struct {
+	state promote.ReportState
+	write func() promote.Report
+}
+
 type sentReport struct {
 	state promote.ReportState
 	at    time.Time
@@ -45,75 +52,73 @@ type sentReport struct {
 func newReporter(send func(context.Context, promote.Report) error, now func() time.Time, log zerolog.Logger) *reporter {
 	return &reporter{
 		send: send, now: now, log: log,
-		newest: map[reportKey]promote.Report{}, sent: map[reportKey]sentReport{},
+		newest: map[reportKey]word{}, sent: map[reportKey]sentReport{},
 		wake: make(chan struct{}, 1),
 	}
 }
 
 // offer gives the newest word on a check.
-func (r *reporter) offer(report promote.Report) {
-	key := reportKey{report.Environment, report.Commit}
+func (r *reporter) offer(key reportKey, w word) {
 	r.mu.Lock()
 	if _, waiting := r.newest[key]; !waiting {
 		r.queue = append(r.queue, key)
 	}
-	r.newest[key] = report
+	r.newest[key] = w
 	r.mu.Unlock()
 	wake(r.wake)
 }
 
-// take returns the next report that is due, and else how long until one is.
-func (r *reporter) take() (report promote.Report, wait time.Duration, ok bool) {
+// take returns the next word that is due, and else how long until one is.
+func (r *reporter) take() (key reportKey, w word, wait time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, key := range r.queue {
-		report := r.newest[key]
+		w := r.newest[key]
 		due := time.Duration(0)
-		if last, was := r.sent[key]; was && last.state == report.State && !report.State.Final() {
+		if last, was := r.sent[key]; was && last.state == w.state {
 			due = progressEvery - r.now().Sub(last.at)
 		}
 		if due <= 0 {
 			r.queue = append(r.queue[:i:i], r.queue[i+1:]...)
 			delete(r.newest, key)
-			return report, 0, true
+			return key, w, 0, true
 		}
 		if wait == 0 || due < wait {
 			wait = due
 		}
 	}
-	return promote.Report{}, wait, false
+	return reportKey{}, word{}, wait, false
 }
 
-// giveBack puts an undelivered report at the head of the queue, unless a newer
-// word on the same check has come.
-func (r *reporter) giveBack(report promote.Report) {
-	key := reportKey{report.Environment, report.Commit}
+// giveBack puts an undelivered word at the head of the queue, unless a newer
+// one on the same check has come.
+func (r *reporter) giveBack(key reportKey, w word) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, newer := r.newest[key]; !newer {
-		r.newest[key] = report
+		r.newest[key] = w
 		r.queue = append([]reportKey{key}, r.queue...)
 	}
 }
 
-// delivered remembers a report. Of each environment only the newest commit is
+// delivered remembers what was said. Of each environment only the newest commit is
 // remembered: older checks have had their last word.
-func (r *reporter) delivered(report promote.Report) {
+func (r *reporter) delivered(sent reportKey, state promote.ReportState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key := range r.sent {
-		if key.environment == report.Environment && key.commit != report.Commit {
+		if key.environment == sent.environment && key.commit != sent.commit {
 			delete(r.sent, key)
 		}
 	}
-	r.sent[reportKey{report.Environment, report.Commit}] = sentReport{report.State, r.now()}
+	r.sent[sent] = sentReport{state, r.now()}
 }
 
 // run delivers until ctx ends.
 func (r *reporter) run(ctx context.Context) {
 	failing := again{first: time.Second, most: time.Minute}
 	for {
-		report, wait, ok := r.take()
+		key, w, wait, ok := r.take()
 		if !ok {
 			var due <-chan time.Time
 			if wait > 0 {
@@ -127,6 +132,7 @@ func (r *reporter) run(ctx context.Context) {
 			}
 			continue
 		}
+		report := w.write()
 		if err := r.send(ctx, report); err != nil {
 			if ctx.Err() != nil {
 				return
@@ -139,7 +145,7 @@ func (r *reporter) run(ctx context.Context) {
 			if failing.failed(err, now) {
 				r.log.Warn().Err(err).Str("check", report.Name()).Msg("report not delivered yet; it is tried again")
 			}
-			r.giveBack(report)
+			r.giveBack(key, word{w.state, func() promote.Report { return report }})
 			select {
 			case <-ctx.Done():
 				return
@@ -148,7 +154,7 @@ func (r *reporter) run(ctx context.Context) {
 			continue
 		}
 		failing.succeeded()
-		r.delivered(report)
+		r.delivered(key, w.state)
 	}
 }
 

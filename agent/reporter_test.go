@@ -39,6 +39,10 @@ func report(commit, state, title string) promote.Report {
 	return promote.Report{Environment: "dev", Commit: gitsync.Commit(commit), State: promote.ReportState(state), Title: title}
 }
 
+func say(r *reporter, report promote.Report) {
+	r.offer(reportKey{report.Environment, report.Commit}, word{report.State, func() promote.Report { return report }})
+}
+
 // reporting runs a reporter in a bubble whose clock moves only when all wait.
 func reporting(t *testing.T, do func(r *reporter, o *outbox)) {
 	t.Parallel()
@@ -54,13 +58,13 @@ func reporting(t *testing.T, do func(r *reporter, o *outbox)) {
 
 func TestADeployIsThreeReports(t *testing.T) {
 	reporting(t, func(r *reporter, o *outbox) {
-		r.offer(report("1", "queued", ""))
+		say(r, report("1", "queued", ""))
 		synctest.Wait()
 		for i := range 10 {
-			r.offer(report("1", "in_progress", fmt.Sprint(i)))
+			say(r, report("1", "in_progress", fmt.Sprint(i)))
 			synctest.Wait()
 		}
-		r.offer(report("1", "success", "done"))
+		say(r, report("1", "success", "done"))
 		synctest.Wait()
 		want := []string{"dev 1 queued ", "dev 1 in_progress 0", "dev 1 success done"}
 		if !slices.Equal(o.got, want) {
@@ -71,9 +75,9 @@ func TestADeployIsThreeReports(t *testing.T) {
 
 func TestLongProgressIsToldNowAndThen(t *testing.T) {
 	reporting(t, func(r *reporter, o *outbox) {
-		r.offer(report("1", "in_progress", "0 of 9"))
+		say(r, report("1", "in_progress", "0 of 9"))
 		synctest.Wait()
-		r.offer(report("1", "in_progress", "4 of 9"))
+		say(r, report("1", "in_progress", "4 of 9"))
 		time.Sleep(progressEvery + time.Second) // of the bubble's clock
 		if len(o.got) != 2 || o.got[1] != "dev 1 in_progress 4 of 9" {
 			t.Errorf("sent %q; want the newest count after %s", o.got, progressEvery)
@@ -81,13 +85,27 @@ func TestLongProgressIsToldNowAndThen(t *testing.T) {
 	})
 }
 
+func TestAFailureAmongManyTargetsIsNotRepeatedForEachOfTheOthers(t *testing.T) {
+	reporting(t, func(r *reporter, o *outbox) {
+		for i := range 1000 {
+			say(r, report("1", "failure", fmt.Sprint(i, " of 1000 healthy")))
+			synctest.Wait()
+		}
+		time.Sleep(progressEvery + time.Second) // of the bubble's clock
+		want := []string{"dev 1 failure 0 of 1000 healthy", "dev 1 failure 999 of 1000 healthy"}
+		if !slices.Equal(o.got, want) {
+			t.Errorf("sent %d reports, %q…; want %q", len(o.got), o.got[:2], want)
+		}
+	})
+}
+
 func TestReportsOutliveAnOutage(t *testing.T) {
 	reporting(t, func(r *reporter, o *outbox) {
 		o.down = errors.New("502")
-		r.offer(report("1", "queued", ""))
+		say(r, report("1", "queued", ""))
 		synctest.Wait()
-		r.offer(report("1", "superseded", ""))
-		r.offer(report("2", "success", ""))
+		say(r, report("1", "superseded", ""))
+		say(r, report("2", "success", ""))
 		time.Sleep(time.Hour) // of the bubble's clock
 		o.down = nil
 		time.Sleep(2 * time.Minute)
@@ -101,10 +119,10 @@ func TestReportsOutliveAnOutage(t *testing.T) {
 func TestAReportThatIsRefusedForGoodHoldsNothingUp(t *testing.T) {
 	reporting(t, func(r *reporter, o *outbox) {
 		o.down = &promote.UnknownCommit{Commit: "1"}
-		r.offer(report("1", "success", ""))
+		say(r, report("1", "success", ""))
 		synctest.Wait()
 		o.down = nil
-		r.offer(report("2", "success", ""))
+		say(r, report("2", "success", ""))
 		synctest.Wait()
 		if !slices.Equal(o.got, []string{"dev 2 success "}) {
 			t.Errorf("sent %q; want the second report, at once", o.got)
@@ -117,7 +135,7 @@ func TestARateLimitIsWaitedOut(t *testing.T) {
 		tries := 0
 		o.tried = func() { tries++ }
 		o.down = &promote.RateLimited{Until: time.Now().Add(10 * time.Minute)}
-		r.offer(report("1", "success", ""))
+		say(r, report("1", "success", ""))
 		time.Sleep(9 * time.Minute) // of the bubble's clock
 		if tries != 1 {
 			t.Errorf("%d tries before the limit ended; want the one that met it", tries)
@@ -133,8 +151,8 @@ func TestARateLimitIsWaitedOut(t *testing.T) {
 func TestThousandsOfCommitsLeaveNothingBehind(t *testing.T) {
 	reporting(t, func(r *reporter, o *outbox) {
 		for i := range 3000 {
-			r.offer(report(fmt.Sprint(i), "queued", ""))
-			r.offer(report(fmt.Sprint(i), "success", ""))
+			say(r, report(fmt.Sprint(i), "queued", ""))
+			say(r, report(fmt.Sprint(i), "success", ""))
 			synctest.Wait()
 		}
 		r.mu.Lock()
@@ -153,7 +171,7 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 		r := newReporter(o.send, time.Now, zerolog.New(&log))
 		ctx, stop := context.WithCancel(t.Context())
 		go r.run(ctx)
-		r.offer(report("1", "success", ""))
+		say(r, report("1", "success", ""))
 		time.Sleep(time.Hour) // of the bubble's clock
 		stop()
 		synctest.Wait()

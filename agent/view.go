@@ -35,7 +35,7 @@ func (a *Agent) Status() Status {
 func (a *Agent) environmentStatus(state promote.EnvironmentState) EnvironmentStatus {
 	e := EnvironmentStatus{
 		Name: state.Environment, Commit: state.Commit, Problem: problemStatus(state.Problem),
-		State:   string(promote.Check(state, a.now()).State),
+		State:   string(state.ReportState()),
 		Targets: []TargetStatus{},
 	}
 	for _, t := range state.Targets {
