@@ -86,10 +86,7 @@ func (s *show) close() error {
 		problems = append(problems, s.agent.Stop(ctx))
 	}
 	if s.world != nil {
-		if s.options.Kubeconfig != "" {
-			problems = append(problems, s.removeNamespaces(ctx))
-		}
-		problems = append(problems, s.world.Stop(ctx))
+		problems = append(problems, s.giveBack(ctx), s.world.Stop(ctx))
 	}
 	return errors.Join(append(problems, os.RemoveAll(s.folder))...)
 }

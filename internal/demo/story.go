@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pawl-dev/pawl/deploy"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
@@ -30,6 +31,9 @@ func (s *show) prepare(ctx context.Context) error {
 		}
 		version, err := s.cluster().Discovery().ServerVersion()
 		if err != nil {
+			return "", err
+		}
+		if err := s.claim(ctx); err != nil {
 			return "", err
 		}
 		return "kube-apiserver " + version.GitVersion, nil
@@ -249,12 +253,12 @@ func (s *show) handEditIsPutBack(ctx context.Context, number int) error {
 			return "", err
 		}
 		edited := time.Now()
-		seen := false
+		seen, late := false, time.After(patience)
 		for {
 			select {
 			case <-ctx.Done():
 				return "", ctx.Err()
-			case <-time.After(patience):
+			case <-late:
 				return "", fmt.Errorf("not put back within %s", patience)
 			case event, open := <-watch.ResultChan():
 				if !open {
@@ -348,15 +352,39 @@ func (s *show) cluster() *kubernetes.Clientset {
 	return kubernetes.NewForConfigOrDie(config)
 }
 
-// removeNamespaces takes what the demo deployed out of a cluster that is not ours.
-func (s *show) removeNamespaces(ctx context.Context) error {
-	var problems []error
+// claim makes sure that in a cluster that is not ours nothing stands where the
+// demo will write: at its end it removes all that.
+func (s *show) claim(ctx context.Context) error {
+	if s.options.Kubeconfig == "" {
+		return nil
+	}
+	namespaces := []string{deploy.Namespace}
 	for _, application := range []string{"web", "api"} {
 		for _, environment := range []string{"dev", "staging", "production"} {
-			err := s.cluster().CoreV1().Namespaces().Delete(ctx, application+"-"+environment, metav1.DeleteOptions{})
-			if err != nil && !apierrors.IsNotFound(err) {
-				problems = append(problems, err)
-			}
+			namespaces = append(namespaces, application+"-"+environment)
+		}
+	}
+	for _, name := range namespaces {
+		switch _, err := s.cluster().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); {
+		case err == nil:
+			return fmt.Errorf("the cluster of %s has a namespace %s already; the demo would write to it and remove it at its end, so choose another cluster", s.options.Kubeconfig, name)
+		case !apierrors.IsNotFound(err):
+			return err
+		}
+	}
+	s.made = namespaces[1:]
+	return nil
+}
+
+// giveBack takes what the demo made out of a cluster that is not ours.
+func (s *show) giveBack(ctx context.Context) error {
+	if s.made == nil {
+		return nil
+	}
+	problems := []error{s.world.Uninstall(ctx)}
+	for _, name := range s.made {
+		if err := s.cluster().CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+			problems = append(problems, err)
 		}
 	}
 	return errors.Join(problems...)

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
@@ -69,6 +71,34 @@ func (w *World) installAgent(ctx context.Context, folder string) (kubeconfig str
 
 // applyRights applies deploy/rbac as a person with the rights to do so would.
 func applyRights(ctx context.Context, access *rest.Config) error {
+	force := true
+	return eachRight(access, func(resource dynamic.ResourceInterface, o *unstructured.Unstructured) error {
+		text, err := json.Marshal(o)
+		if err != nil {
+			return err
+		}
+		_, err = resource.Patch(ctx, o.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "pawl-install", Force: &force})
+		return err
+	})
+}
+
+// Uninstall takes the agent's account and its rights out of the cluster, the
+// namespace with its inventories among them.
+func (w *World) Uninstall(ctx context.Context) error {
+	access, err := w.ControlPlane.RESTConfig()
+	if err != nil {
+		return err
+	}
+	return eachRight(access, func(resource dynamic.ResourceInterface, o *unstructured.Unstructured) error {
+		if err := resource.Delete(ctx, o.GetName(), metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+			return err
+		}
+		return nil
+	})
+}
+
+// eachRight does something with each object of deploy/rbac.
+func eachRight(access *rest.Config, do func(dynamic.ResourceInterface, *unstructured.Unstructured) error) error {
 	objects, err := deploy.RBAC()
 	if err != nil {
 		return err
@@ -82,14 +112,9 @@ func applyRights(ctx context.Context, access *rest.Config) error {
 		return err
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(typed.Discovery()))
-	force := true
 	for _, o := range objects {
 		kind := o.GroupVersionKind()
 		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		if err != nil {
-			return err
-		}
-		text, err := json.Marshal(o)
 		if err != nil {
 			return err
 		}
@@ -97,7 +122,7 @@ func applyRights(ctx context.Context, access *rest.Config) error {
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 			resource = client.Resource(mapping.Resource).Namespace(o.GetNamespace())
 		}
-		if _, err := resource.Patch(ctx, o.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "pawl-install", Force: &force}); err != nil {
+		if err := do(resource, o); err != nil {
 			return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
