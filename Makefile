@@ -38,7 +38,7 @@ demo: tools controlplane build ## the whole loop on real parts, on this machine
 world: tools controlplane build ## start the real servers and print where they are, until Ctrl-C
 	@bin/pawl world $(ARGS)
 
-bench: tools controlplane build build ## measure this machine; prints a table
+bench: tools controlplane build ## measure this machine; prints a table
 	@go run ./internal/bench --pawl bin/pawl $(ARGS)
 
 controlplane: ## build etcd, the API server, the controllers and a simulated node, once

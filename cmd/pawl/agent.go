@@ -86,10 +86,11 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	if err := server.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	err := server.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return server.Close() // who is that slow is not waited for
 	}
-	return nil
+	return err
 }
 
 func logger(config agent.Config, out io.Writer) zerolog.Logger {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,12 +63,17 @@ func worldCommand() *cobra.Command {
 	kubeconfig := cmd.Flags().String("kubeconfig", "", "use the cluster of this kubeconfig instead of starting one")
 	dataDir := cmd.Flags().String("data-dir", "", "keep the control plane's data here, and continue from it (default: a temporary folder)")
 	_ = cmd.MarkFlagFilename("kubeconfig")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		ctx := cmd.Context()
 		world, err := testworld.Start(ctx, testworld.Options{Kubeconfig: *kubeconfig, DataDir: *dataDir, Progress: cmd.ErrOrStderr()})
 		if err != nil {
 			return err
 		}
+		defer func() {
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			err = errors.Join(err, world.Stop(stopping))
+		}()
 		out := json.NewEncoder(cmd.OutOrStdout())
 		out.SetIndent("", "  ")
 		if err := out.Encode(world.Endpoints()); err != nil {
@@ -75,9 +81,7 @@ func worldCommand() *cobra.Command {
 		}
 		<-ctx.Done()
 		fmt.Fprintln(cmd.ErrOrStderr(), "stopping")
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		return world.Stop(stopping)
+		return nil
 	}
 	return cmd
 }

@@ -168,7 +168,6 @@ func (m *measured) edit(ctx context.Context, i int) (time.Duration, error) {
 
 // steady looks at an agent that has nothing to do.
 func (m *measured) steady(ctx context.Context, b *bench) ([]row, error) {
-	// What the start left behind is over when two looks in a row see no request.
 	audit := b.world.ControlPlane.Audit()
 	requests := func(window time.Duration) (int, error) {
 		mark, err := audit.Mark()
@@ -190,8 +189,16 @@ func (m *measured) steady(ctx context.Context, b *bench) ([]row, error) {
 		}
 		return count, err
 	}
-	if _, err := requests(5 * time.Second); err != nil {
-		return nil, err
+	// What the start left behind is over when a look sees no request. If that
+	// does not come, the figures below say so.
+	for range 6 {
+		left, err := requests(5 * time.Second)
+		if err != nil {
+			return nil, err
+		}
+		if left == 0 {
+			break
+		}
 	}
 	before, err := usageOf(m.process.PID())
 	if err != nil {
