@@ -12,12 +12,13 @@
 //	                                   ▼
 //	              board: the state of every environment                 (board.go)
 //	                ├─→ reporter ─→ Forge.Report                        (reporter.go)
-//	                └─→ promoter ─→ promote.Decide ─→ Forge.Propose, Merge
+//	                └─→ promoter ─→ promote.Decide ─→ Forge.Propose, Merge, Withdraw
 //	                    tracker  ─→ Tags.Resolve   ─→ Forge.Commit      (promoter.go, tracker.go)
 //
 // Three properties hold it together. Nothing waits for health: an apply
 // returns, and health arrives as a notice, so a fix is never behind the failure
 // it mends. Every deed is made again from what git, the registry, the cluster
 // and GitHub say, so that losing the process loses nothing. And what failed
-// leaves running what runs.
+// leaves running what runs, and is tried again with growing waits (again.go):
+// the same failure is one line in the log and one word on the check.
 package agent
