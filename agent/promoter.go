@@ -165,7 +165,7 @@ func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment
 	}
 	known := a.proposal(key)
 	known.over = false
-	content, before := contentOf(files), known.pull
+	content := contentOf(files)
 	now := a.now()
 	if quiet := a.silence.until; now.Before(quiet) {
 		known.again.until = quiet
@@ -175,38 +175,50 @@ func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment
 		if ctx.Err() != nil {
 			return
 		}
-		var limited *promote.RateLimited
-		switch {
-		case errors.As(err, &limited): // meant for all pull requests, and told once
-			a.metrics.proposals.WithLabelValues(e.Name, "failed").Inc()
-			if a.silence.failed(err, now) {
-				a.journal.failed(key, err)
-			}
-			known.again.until, known.again.said = a.silence.until, err.Error()
-		case err != nil:
-			a.metrics.proposals.WithLabelValues(e.Name, "failed").Inc()
-			known.again.failed(err, now)
-			a.journal.failed(key, err)
-		default:
-			a.silence.succeeded()
-			known.again.succeeded()
-			changed := known.content != content
-			known.content, known.base, known.pull = content, p.Revision.Commit, pull
-			r.changed = r.changed || changed
-			a.journal.pull(key, pull)
-			if before.Head != pull.Head {
-				a.heads.Delete(before.Head)
-			}
-			if pull.State == promote.Open {
-				a.heads.Store(pull.Head, true)
-			}
-			if changed || before != pull {
-				a.metrics.proposals.WithLabelValues(e.Name, string(pull.State)).Inc()
-			}
+		if err != nil {
+			a.refused(known, key, err, now)
+		} else {
+			a.brought(known, key, pull)
+			r.changed = r.changed || known.content != content
+			known.content, known.base = content, p.Revision.Commit
 		}
 	}
 	r.open = r.open || known.open()
 	r.wait(known.again.until, now)
+}
+
+// brought takes in a pull request that is up to date.
+func (a *Agent) brought(known *proposed, key entering, pull promote.PullRequest) {
+	a.silence.succeeded()
+	known.again.succeeded()
+	a.journal.pull(key, pull)
+	if known.pull.Head != pull.Head {
+		a.heads.Delete(known.pull.Head)
+	}
+	if pull.State == promote.Open {
+		a.heads.Store(pull.Head, true)
+	}
+	if known.pull != pull {
+		a.metrics.proposals.WithLabelValues(key.environment, string(pull.State)).Inc()
+	}
+	known.pull = pull
+}
+
+// refused makes a pull request wait after a failure. A limit is meant for all
+// of them, and told once.
+func (a *Agent) refused(known *proposed, key entering, err error, now time.Time) {
+	a.metrics.proposals.WithLabelValues(key.environment, "failed").Inc()
+	var limited *promote.RateLimited
+	if !errors.As(err, &limited) {
+		if known.again.failed(err, now) {
+			a.journal.failed(key, err)
+		}
+		return
+	}
+	if a.silence.failed(err, now) {
+		a.journal.failed(key, err)
+	}
+	known.again.until, known.again.said = a.silence.until, err.Error()
 }
 
 // wait makes sure that what failed is tried again.
@@ -232,16 +244,19 @@ func (a *Agent) withdraw(ctx context.Context, key entering, why string, r *round
 	if known.pull.State == promote.Merged || known.pull.State == promote.Closed {
 		known.over = true
 	}
-	if !known.over && !now.Before(known.again.until) && !now.Before(a.silence.until) {
+	if quiet := a.silence.until; now.Before(quiet) {
+		known.again.until = quiet
+	}
+	if !known.over && !now.Before(known.again.until) {
 		err := a.edges.Forge.Withdraw(ctx, promote.BranchFor(key.environment, key.application), a.options.Branch, why)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			known.again.failed(err, now)
-			a.journal.failed(key, err)
+			a.refused(known, key, err, now)
 		default:
 			known.over = true
+			a.silence.succeeded()
 			known.again.succeeded()
 		}
 	}

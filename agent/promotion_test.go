@@ -272,3 +272,38 @@ func TestATrackedImageThatCannotBeWrittenHoldsNothingElseUp(t *testing.T) {
 		w.expect("log lines", strings.Count(w.log.String(), `"level":"warn"`), 1)
 	})
 }
+
+func TestALimitIsMeantForAllPullRequests(t *testing.T) {
+	files := ahead("")
+	for _, application := range []string{"api", "cart", "mail"} {
+		for _, e := range []string{"dev", "staging"} {
+			files[file(application, e)] = overlay(hexOf("a"))
+		}
+	}
+	inWorld(t, files, func(w *world) {
+		until := time.Now().Add(50 * time.Minute)
+		w.mu.Lock()
+		w.forge.refuses = func() error {
+			if time.Now().Before(until) {
+				return &promote.RateLimited{Doing: "propose", Until: until}
+			}
+			return nil
+		}
+		w.forge.proposed, w.forge.lookedFor = 0, nil
+		w.mu.Unlock()
+		for _, e := range []string{"api", "cart"} {
+			w.push(map[string]string{file(e, "dev"): overlay(hexOf("c"))})
+		}
+		w.pass(45 * time.Minute)
+		w.expect("requests while GitHub wants silence", w.forge.proposed+len(w.forge.lookedFor), 1)
+		w.pass(10 * time.Minute)
+		for _, application := range []string{"web", "api", "cart"} {
+			if w.forge.pulls["pawl/promote/staging/"+application] == nil {
+				t.Errorf("%s was not proposed once the limit ended", application)
+			}
+		}
+		w.stop()
+		synctest.Wait()
+		w.expect("log lines", strings.Count(w.log.String(), `"level":"warn"`), 1)
+	})
+}

@@ -233,6 +233,11 @@ func (w *world) Withdraw(_ context.Context, branch, _, _ string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.forge.lookedFor = append(w.forge.lookedFor, branch)
+	if w.forge.refuses != nil {
+		if err := w.forge.refuses(); err != nil {
+			return err
+		}
+	}
 	if pull := w.forge.pulls[branch]; pull != nil && pull.State == promote.Open {
 		delete(w.forge.pulls, branch)
 	}
