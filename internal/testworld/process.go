@@ -24,7 +24,7 @@ type Process struct {
 }
 
 // StartAgent runs `pawl agent` for the shop, with its log in the shop's
-// folder, and returns when it answers. pawl is the path of the binary.
+// folder, and returns when it answers; one that does not is ended. pawl is the path of the binary.
 func (s *Shop) StartAgent(ctx context.Context, pawl string) (*Process, error) {
 	out, err := os.OpenFile(filepath.Join(s.Folder, "agent.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Shop) StartAgent(ctx context.Context, pawl string) (*Process, error) {
 		p.err = p.command.Wait()
 		close(ended)
 	}()
-	return p, Until(ctx, "the agent to answer", func(ctx context.Context) (bool, string, error) {
+	err = Until(ctx, "the agent to answer", func(ctx context.Context) (bool, string, error) {
 		select {
 		case <-p.Ended:
 			return false, "", fmt.Errorf("the agent ended: %w\n%s", p.err, p.Tail(10))
@@ -52,6 +52,10 @@ func (s *Shop) StartAgent(ctx context.Context, pawl string) (*Process, error) {
 		_, err := s.Status(ctx)
 		return err == nil, fmt.Sprint(err), nil
 	})
+	if err != nil {
+		return nil, errors.Join(err, p.Kill())
+	}
+	return p, nil
 }
 
 // PID is the process's id.
@@ -59,7 +63,7 @@ func (p *Process) PID() int { return p.command.Process.Pid }
 
 // Kill ends the agent at once, as kill -9.
 func (p *Process) Kill() error {
-	if err := p.command.Process.Kill(); err != nil {
+	if err := p.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	<-p.Ended

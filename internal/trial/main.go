@@ -34,6 +34,10 @@ func main() {
 	overlays := flag.String("overlays", "overlays/{env}", "the overlay pattern")
 	names := flag.String("environments", "dev,staging,production", "the environments, in order")
 	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "trial: name one folder, the config repo to deploy")
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *pawl, *overlays, strings.Split(*names, ","), flag.Arg(0))
 	stop()
@@ -152,7 +156,7 @@ func standIn(ctx context.Context, shop *testworld.Shop, files map[string]string,
 		}
 		entries := map[string]string{}
 		for _, image := range unpinned.Images() {
-			written, _, _ := strings.Cut(image.Reference, ":")
+			written := strings.TrimSuffix(image.Reference, ":"+image.Tag) // a registry may have a port
 			application := path.Base(written)
 			digest, err := shop.Push(ctx, application, "trial", application, true)
 			if err != nil {
