@@ -241,7 +241,7 @@ func (a *Agent) proposal(key entering) *proposed {
 // the digests arrived in another way, or the source went back.
 func (a *Agent) withdraw(ctx context.Context, key entering, why string, r *round) {
 	known, now := a.proposal(key), a.now()
-	if known.pull.State == promote.Merged || known.pull.State == promote.Closed {
+	if known.pull.State != "" && known.pull.State != promote.Open {
 		known.over = true
 	}
 	if quiet := a.silence.until; now.Before(quiet) {

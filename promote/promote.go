@@ -69,4 +69,7 @@ const (
 	Open   PullRequestState = "open"
 	Merged PullRequestState = "merged"
 	Closed PullRequestState = "closed" // by a person: not opened again for these digests
+	// Reverted was merged, and a person took the digests back since: not opened
+	// again for them, unless others went in meanwhile.
+	Reverted PullRequestState = "reverted"
 )

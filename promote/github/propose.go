@@ -20,8 +20,8 @@ const label = "pawl"
 
 // Propose makes the pull request be as proposed and returns it as it is now.
 // Doing it again changes nothing, whatever was lost the first time. A branch
-// that somebody else changed is left alone, and a pull request that a person
-// closed with exactly these digests stays closed.
+// that somebody else changed is left alone. What a person closed with exactly
+// these digests stays closed, and what a person took back stays back.
 func (f *Forge) Propose(ctx context.Context, p promote.Proposal) (promote.PullRequest, error) {
 	doing := "propose " + p.Branch
 	if p.Branch == "" || p.Branch == p.BaseBranch || len(p.Files) == 0 {
@@ -56,7 +56,7 @@ func (f *Forge) look(ctx context.Context, doing string, me account, p promote.Pr
 	if err != nil {
 		return nil, nil, err
 	}
-	mark := p.Marker().Fingerprint
+	mark, overtaken := p.Marker().Fingerprint, false
 	for _, pull := range pulls {
 		if pull.GetState() == "open" {
 			if open == nil && pull.GetBase().GetRef() == p.BaseBranch {
@@ -65,27 +65,34 @@ func (f *Forge) look(ctx context.Context, doing string, me account, p promote.Pr
 			continue
 		}
 		marker, ok := promote.ParseMarker(pull.GetBody())
-		if !ok || marker.Fingerprint != mark || f.stranger(pull, me, p) != "" || ended != nil {
+		if !ok || ended != nil || f.stranger(pull, me, p) != "" {
+			continue
+		}
+		merged := pull.MergedAt != nil
+		if marker.Fingerprint != mark {
+			overtaken = overtaken || merged
 			continue
 		}
 		now := promote.PullRequest{Number: pull.GetNumber(), URL: pull.GetHTMLURL(), Head: commitOf(pull.GetHead().GetSHA())}
-		if pull.MergedAt == nil {
+		if !merged {
 			now.State = promote.Closed
 			ended = &now
 			continue
 		}
-		// Merged: over, unless it is history already and the digests went back
-		// since, by a revert.
-		old, err := f.before(ctx, doing, commitOf(pull.GetMergeCommitSHA()), p.Base)
-		if err != nil {
+		arrived, err := f.before(ctx, doing, commitOf(pull.GetMergeCommitSHA()), p.Base)
+		switch {
+		case err != nil:
 			return nil, nil, err
+		case !arrived:
+			now.State = promote.Merged // and not fetched yet
+		case overtaken:
+			// Other digests went in since, so these are wanted anew; what was closed
+			// before they were merged does not count any more.
+			return open, nil, nil
+		default:
+			now.State = promote.Reverted
 		}
-		if !old {
-			now.State = promote.Merged
-			ended = &now
-			continue
-		}
-		break // and what was closed before it does not count any more
+		ended = &now
 	}
 	return open, ended, nil
 }

@@ -152,7 +152,7 @@ func TestWhatAPersonClosedStaysClosed(t *testing.T) {
 }
 
 // catalogue 77
-func TestWhatIsMergedIsNotProposedAgainUntilItIsReverted(t *testing.T) {
+func TestWhatIsMergedIsNotProposedAgain(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	f := w.forge()
@@ -162,9 +162,19 @@ func TestWhatIsMergedIsNotProposedAgainUntilItIsReverted(t *testing.T) {
 	if got := w.propose(w.forge(), w.proposal("1")); got.State != promote.Merged || got.Number != pr.Number {
 		t.Errorf("got %+v", got)
 	}
+	// A person's revert is the last word on these digests, not on others.
 	reverted := w.push("main", map[string]string{overlay: kustomization("0")})
-	if got := w.propose(w.forge(), w.proposalOn(reverted, "1")); got.State != promote.Open || got.Number == pr.Number {
+	if got := w.propose(w.forge(), w.proposalOn(reverted, "1")); got.State != promote.Reverted || got.Number != pr.Number {
 		t.Errorf("after the revert: got %+v", got)
+	}
+	next := w.propose(f, w.proposalOn(reverted, "2"))
+	if next.State != promote.Open {
+		t.Fatalf("the next digest: got %+v", next)
+	}
+	w.must(f.Merge(t.Context(), next))
+	// The source went back itself: what others overtook is wanted anew.
+	if got := w.propose(w.forge(), w.proposalOn(w.resolve("main"), "1")); got.State != promote.Open || got.Number == pr.Number {
+		t.Errorf("after other digests: got %+v", got)
 	}
 }
 
@@ -270,14 +280,17 @@ func TestAStrangersBranchOfTheNameIsNotOverwritten(t *testing.T) {
 func TestAPersonalTokenProposesAndMerges(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	for _, token := range []string{w.AddUser("robot"), w.AddToken("robot", map[string]string{"contents": "write", "pull_requests": "write"})} {
+	for _, c := range []struct{ token, first, second string }{
+		{w.AddUser("robot"), "1", "2"},
+		{w.AddToken("robot", map[string]string{"contents": "write", "pull_requests": "write"}), "3", "4"},
+	} {
 		w.head = w.push("main", map[string]string{overlay: kustomization("0")})
-		f := w.forge(as(token))
-		w.propose(f, w.proposal("1"))
-		pr := w.propose(w.forge(as(token)), w.proposal("2"))
-		pr = w.propose(f, w.proposal("2"))
+		f := w.forge(as(c.token))
+		w.propose(f, w.proposal(c.first))
+		w.propose(w.forge(as(c.token)), w.proposal(c.second))
+		pr := w.propose(f, w.proposal(c.second))
 		w.must(f.Merge(t.Context(), pr))
-		if text := w.read("main", overlay); text != kustomization("2") {
+		if text := w.read("main", overlay); text != kustomization(c.second) {
 			t.Errorf("main has\n%s", text)
 		}
 	}
