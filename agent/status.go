@@ -36,7 +36,7 @@ var reasons = []reason{
 	{"PipelineInvalid", stalled, "Mend pawl.yaml; `pawl check` shows the same problems before a push.", as[*environments.Problems]},
 	{"PipelineInvalid", stalled, "Add pawl.yaml to the root of the repository; environments/example has one to copy.", as[*pipelineMissing]},
 	{"EnvironmentMissing", stalled, "Put it back into pawl.yaml, or take it out of the agent's configuration. Nothing was deleted.", as[*environmentMissing]},
-	{"OverlayMissing", stalled, "Restore the overlay, or take the environment out of pawl.yaml. Nothing was deleted.", as[*environments.Unusable]},
+	{"OverlayMissing", stalled, "Restore the overlay; nothing was deleted. To take an application out for good, see \"Retiring an application\" in docs/runbook.md.", as[*environments.Unusable]},
 	{"BranchGone", retry, "", as[*gitsync.BranchGone]},
 	{"RepositoryGone", retry, "", as[*gitsync.RepositoryGone]},
 	{"AccessDenied", retry, "", as[*gitsync.AccessDenied]},

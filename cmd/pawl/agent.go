@@ -10,9 +10,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/go-logr/zerologr"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
 
 	"github.com/pawl-dev/pawl/agent"
 )
@@ -47,6 +49,9 @@ const (
 // runAgent runs until ctx ends, and returns when all that it started has ended.
 func runAgent(ctx context.Context, config agent.Config, out io.Writer) error {
 	log := logger(config, out)
+	// The Kubernetes client libraries log by a global of their own.
+	libraries := log.With().Str("library", "kubernetes").Logger()
+	klog.SetLogger(zerologr.New(&libraries))
 	public, err := net.Listen("tcp", config.HTTP.Public)
 	if err != nil {
 		return fmt.Errorf("http.public: %w", err)

@@ -67,10 +67,16 @@ func printable(s string) string {
 	}, s)
 }
 
-// firstLine is what fits in a table.
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return printable(strings.ReplaceAll(line, "\t", " "))
+// tableText bounds what one cell of a table says, in characters.
+const tableText = 240
+
+// oneLine is what fits in a table: a cause often stands in the second line.
+func oneLine(s string) string {
+	text := []rune(printable(strings.Join(strings.Fields(s), " ")))
+	if len(text) > tableText {
+		text = append(text[:tableText-1], '…')
+	}
+	return string(text)
 }
 
 func orDash(s string) string {

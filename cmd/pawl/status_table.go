@@ -19,11 +19,11 @@ func writeStatus(w io.Writer, status agent.Status, now time.Time) {
 	var rows []row
 	for _, e := range status.Environments {
 		if e.Problem != nil {
-			rows = append(rows, row{"", fmt.Sprintf("—\t%s\t\t\t✗ %s\t%s", e.Name, e.State, firstLine(e.Problem.Reason+": "+e.Problem.Text))})
+			rows = append(rows, row{"", fmt.Sprintf("—\t%s\t\t\t✗ %s\t%s", e.Name, e.State, oneLine(e.Problem.Reason+": "+e.Problem.Text))})
 		}
 		for _, t := range e.Targets {
 			rows = append(rows, row{t.Application, fmt.Sprintf("%s\t%s\t%s\t%s\t%s %s\t%s", orDash(t.Application), e.Name,
-				orDash(firstLine(strings.Join(shortImages(t.Images), " "))), orDash(since(t, now)), mark(t.Stage), t.Stage, notes(e, t))})
+				orDash(oneLine(strings.Join(shortImages(t.Images), " "))), orDash(since(t, now)), mark(t.Stage), t.Stage, notes(e, t))})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.application, b.application) })
@@ -58,7 +58,7 @@ func notes(e agent.EnvironmentStatus, t agent.TargetStatus) string {
 		}
 	}
 	for i := range notes {
-		notes[i] = firstLine(notes[i])
+		notes[i] = oneLine(notes[i])
 	}
 	return strings.Join(slices.DeleteFunc(notes, func(n string) bool { return n == "" }), "; ")
 }

@@ -44,6 +44,17 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	// A story without an agent is not waited for.
+	person := ctx
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	go func() {
+		select {
+		case <-s.agent.Ended:
+			giveUp()
+		case <-ctx.Done():
+		}
+	}()
 	for i, chapter := range []func(context.Context, int) error{
 		s.buildLands, s.promotionToStaging, s.productionWaits, s.unsignedIsRefused, s.handEditIsPutBack, s.badManifestIsRefused,
 	} {
@@ -59,6 +70,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	s.invite()
 	<-ctx.Done()
+	// Ctrl-C in a terminal reaches the agent, too, and is no failure.
+	if person.Err() == nil {
+		return s.withLog(errors.New("the agent ended by itself"))
+	}
 	return nil
 }
 
