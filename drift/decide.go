@@ -103,6 +103,8 @@ func DecidePrune(id ObjectID, entry Entry, live Live, mark Mark) (Action, string
 		return Keep, "left the release, but no longer bears this target's mark, so it was not deleted"
 	case entry.UID != "" && entry.UID != live.UID:
 		return Keep, "left the release, but was replaced by another object of the same name, so it was not deleted"
+	case entry.Adopted:
+		return Keep, "left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied"
 	case protected[[2]string{id.Group, id.Kind}]:
 		return Keep, fmt.Sprintf("left the release; a %s is not deleted with all that it holds. Delete it by hand if that is meant", id.Kind)
 	default:

@@ -46,7 +46,7 @@ var (
 	asLeft = Live{State: Present, UID: "uid", ResourceVersion: "5", Mark: ours, Applied: "live"}
 )
 
-func with(l Live, change func(*Live)) Live { change(&l); return l }
+func with[T any](v T, change func(*T)) T { change(&v); return v }
 
 func TestDecideOnOneWantedObject(t *testing.T) {
 	t.Parallel()
@@ -107,6 +107,8 @@ func TestDecideOnAnObjectThatLeftTheRelease(t *testing.T) {
 		"of another target now: kept":           {conf, entry, with(asLeft, func(l *Live) { l.Mark = theirs }), []Step{{Object: conf, Action: Keep, Reason: "left the release, but now belongs to target production/api of agent pawl"}}},
 		"without our mark: kept":                {conf, entry, with(asLeft, func(l *Live) { l.Mark = Mark{} }), []Step{{Object: conf, Action: Keep, Reason: "left the release, but no longer bears this target's mark, so it was not deleted"}}},
 		"another object of the same name: kept": {conf, entry, with(asLeft, func(l *Live) { l.UID = "other" }), []Step{{Object: conf, Action: Keep, Reason: "left the release, but was replaced by another object of the same name, so it was not deleted"}}},
+		"there before us: kept":                 {conf, with(entry, func(e *Entry) { e.Adopted = true }), asLeft, []Step{{Object: conf, Action: Keep, Reason: "left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied"}}},
+		"there before us, and a crash: kept":    {conf, Entry{Version: "v1", Adopted: true}, asLeft, []Step{{Object: conf, Action: Keep, Reason: "left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied"}}},
 		"a namespace: kept":                     {shop, entry, asLeft, []Step{{Object: shop, Action: Keep, Reason: "left the release; a Namespace is not deleted with all that it holds. Delete it by hand if that is meant"}}},
 		"a volume claim: kept":                  {claim, entry, asLeft, []Step{{Object: claim, Action: Keep, Reason: "left the release; a PersistentVolumeClaim is not deleted with all that it holds. Delete it by hand if that is meant"}}},
 		"a definition: kept":                    {widgets, entry, asLeft, []Step{{Object: widgets, Action: Keep, Reason: "left the release; a CustomResourceDefinition is not deleted with all that it holds. Delete it by hand if that is meant"}}},
@@ -120,6 +122,44 @@ func TestDecideOnAnObjectThatLeftTheRelease(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, append([]Step(nil), plan.Steps[1:]...)); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhatWasThereBeforeUsIsAdopted(t *testing.T) {
+	t.Parallel()
+	unmarked := with(asLeft, func(l *Live) { l.Mark = Mark{} })
+	for name, c := range map[string]struct {
+		entry   Entry
+		before  Live
+		shared  bool // others wrote what we got as an answer
+		adopts  bool
+		adopted bool // once it is written
+	}{
+		"nobody's and never seen": {Entry{}, unmarked, true, true, true},
+		"not there":               {Entry{}, Live{State: Absent}, false, false, false},
+		"made by somebody between the look and us":    {Entry{}, Live{State: Absent}, true, false, true},
+		"ours, and the inventory was lost":            {Entry{}, asLeft, true, false, false},
+		"ours, made right before a crash":             {Entry{Version: "v1"}, asLeft, true, false, false},
+		"adopted right before a crash":                {Entry{Version: "v1", Adopted: true}, asLeft, true, false, true},
+		"to be adopted, then deleted, and made by us": {Entry{Version: "v1", Adopted: true}, Live{State: Absent}, false, false, false},
+		"made by somebody after a crash":              {Entry{Version: "v1"}, unmarked, true, true, true},
+		"ours, without its mark":                      {entry, unmarked, true, false, false},
+		"ours, out of sight":                          {entry, Live{State: Absent}, true, false, false},
+		"adopted long ago":                            {with(entry, func(e *Entry) { e.Adopted = true }), asLeft, true, false, true},
+		"adopted, without its mark":                   {with(entry, func(e *Entry) { e.Adopted = true }), unmarked, true, false, true},
+		"ours, deleted and made by somebody else":     {with(entry, func(e *Entry) { e.UID = "gone" }), unmarked, true, true, true},
+		"adopted, deleted by hand, and made by us":    {with(entry, func(e *Entry) { e.UID, e.Adopted = "gone", true }), Live{State: Absent}, false, false, false},
+		"adopted, deleted, and made by somebody else": {with(entry, func(e *Entry) { e.UID, e.Adopted = "gone", true }), unmarked, true, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := c.entry.Adopts(c.before); got != c.adopts {
+				t.Errorf("Adopts says %v", got)
+			}
+			if got := c.entry.WrittenOver(c.before, "uid", c.shared); got != c.adopted {
+				t.Errorf("WrittenOver says %v", got)
 			}
 		})
 	}

@@ -30,18 +30,45 @@ type Entry struct {
 	// the reply. Both are empty while a write is intended; after a crash such
 	// an object is simply written again.
 	Desired, Applied Digest
+	// Adopted is set for an object that was there before it was first applied.
+	// Whatever else it holds is not ours, so it is never deleted.
+	Adopted bool
+}
+
+// Adopts reports whether writing over a live object takes it over from
+// somebody: it is there without a mark, and is not the one that is remembered.
+// What we made ourselves bears our mark, even if a crash came next.
+func (e Entry) Adopts(live Live) bool {
+	return live.State == Present && live.Mark.IsZero() && e.UID != live.UID
+}
+
+// WrittenOver is Adopted for an object that was just written: before is how it
+// looked, and the answer says its uid and whether it is shared, see Shared.
+// An object that was deleted and that we made again is ours.
+func (e Entry) WrittenOver(before Live, uid string, shared bool) bool {
+	switch {
+	case e.UID == uid:
+		return e.Adopted
+	case before.State != Present: // out of sight, or made at the last moment
+		return shared
+	default:
+		return e.Adopts(before) || e.Adopted && e.UID == ""
+	}
 }
 
 // Intend returns the inventory that must be stored before the first write:
 // everything there was and everything that is wanted. It reports whether that
 // differs from what is stored: an apply that only changes objects needs no
-// such write, as nothing could be lost.
-func (inv Inventory) Intend(wanted []Wanted) (Inventory, bool) {
+// such write, as nothing could be lost. What is adopted is noted here, as from
+// the first write on it bears our mark like all others.
+func (inv Inventory) Intend(wanted []Wanted, adopted map[ObjectID]bool) (Inventory, bool) {
 	next := inv.Clone()
 	grown := false
 	for _, w := range wanted {
-		if _, ok := next.Entries[w.ID]; !ok {
-			next.Entries[w.ID] = Entry{Version: w.GVK.Version}
+		known, ok := next.Entries[w.ID]
+		intended := Entry{Version: w.GVK.Version, Adopted: adopted[w.ID]}
+		if !ok || intended.Adopted && known != intended {
+			next.Entries[w.ID] = intended
 			grown = true
 		}
 	}
@@ -100,6 +127,7 @@ type storedEntry struct {
 	UID       string `json:"uid,omitempty"`
 	Desired   Digest `json:"desired,omitempty"`
 	Applied   Digest `json:"applied,omitempty"`
+	Adopted   bool   `json:"adopted,omitempty"`
 }
 
 // Encode writes the inventory as gzipped JSON. Equal inventories give equal bytes.
@@ -107,7 +135,7 @@ func (inv Inventory) Encode() ([]byte, error) {
 	stored := storedInventory{Format: inventoryFormat, Target: inv.Target, Release: inv.Release, Objects: []storedEntry{}}
 	for _, id := range inv.IDs() {
 		e := inv.Entries[id]
-		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied})
+		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted})
 	}
 	var out bytes.Buffer
 	packed := gzip.NewWriter(&out)
@@ -161,7 +189,7 @@ func DecodeInventory(content []byte) (Inventory, error) {
 		if _, twice := inv.Entries[id]; twice {
 			return Inventory{}, fmt.Errorf("reading an inventory: %s is in it twice", id)
 		}
-		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied}
+		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied, o.Adopted}
 	}
 	return inv, nil
 }

@@ -28,6 +28,7 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 	inv := inventoryOf(entry, web, conf, shop)
 	inv.Release = "sha256:abc"
 	inv.Entries[widgets] = Entry{Version: "v1"}
+	inv.Entries[claim] = Entry{Version: "v1", UID: "uid", Adopted: true}
 	first, err := inv.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +43,14 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 	}
 	if diff := cmp.Diff(inv, read); diff != "" || !inv.Equal(read) {
 		t.Error(diff)
+	}
+}
+
+func TestAnInventoryFromBeforeAdoptionsWereNotedIsRead(t *testing.T) {
+	t.Parallel()
+	inv, err := DecodeInventory(packed(t, `{"format":1,"target":"p","objects":[{"kind":"ConfigMap","version":"v1","namespace":"shop","name":"conf","uid":"u"}]}`))
+	if err != nil || inv.Entries[conf] != (Entry{Version: "v1", UID: "u"}) {
+		t.Errorf("got %+v, %v", inv, err)
 	}
 }
 
@@ -78,7 +87,7 @@ func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
 func TestIntendKeepsWhatWasThere(t *testing.T) {
 	t.Parallel()
 	inv := inventoryOf(entry, web, claim)
-	next, grown := inv.Intend(wantedOf("newer", web, conf))
+	next, grown := inv.Intend(wantedOf("newer", web, conf), nil)
 	if !grown {
 		t.Error("a new object must be written down before it is created")
 	}
@@ -90,8 +99,13 @@ func TestIntendKeepsWhatWasThere(t *testing.T) {
 	if len(inv.Entries) != 2 {
 		t.Error("the inventory itself was changed")
 	}
-	if _, grown := inv.Intend(wantedOf("newer", web)); grown {
+	if _, grown := inv.Intend(wantedOf("newer", web), nil); grown {
 		t.Error("nothing new, nothing to write down")
+	}
+	// What is adopted must be known even if the write is the last thing we do.
+	next, grown = inv.Intend(wantedOf("newer", web, conf), map[ObjectID]bool{web: true, conf: true})
+	if adopted := (Entry{Version: "v1", Adopted: true}); !grown || next.Entries[web] != adopted || next.Entries[conf] != adopted {
+		t.Errorf("got %+v, %v", next.Entries, grown)
 	}
 }
 

@@ -42,6 +42,17 @@ func Observe(obj *unstructured.Unstructured) Live {
 	}
 }
 
+// Shared reports whether others than pawl own fields of an object. Right after
+// we made one, nobody does.
+func Shared(obj *unstructured.Unstructured) bool {
+	for _, m := range managersOf(obj) {
+		if !m.isPawl() {
+			return true
+		}
+	}
+	return false
+}
+
 // markIn finds the mark among the fields that pawl owns.
 func markIn(fields []field) Mark {
 	var m Mark

@@ -63,7 +63,7 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 		}
 	} // else the only write is its own trial: if it is refused, nothing was written
 
-	intended, grown := w.inventory.Intend(w.order)
+	intended, grown := w.inventory.Intend(w.order, w.adopted)
 	if grown {
 		if err := c.inventories.save(ctx, w.target, intended); err != nil {
 			return drift.Applied{}, err
@@ -145,7 +145,28 @@ func (c *Cluster) tryLater(ctx context.Context, w *work, later []*drift.Step) er
 	if errors.As(err, &refused) {
 		refused.Written = true
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	intended, grown := w.target.inventory.Intend(w.order, w.adoptedOf(later))
+	w.target.inventory = intended
+	c.mu.Unlock()
+	if !grown {
+		return nil
+	}
+	return c.store(ctx, w.target)
+}
+
+// adoptedOf is what steps take over from somebody.
+func (w *work) adoptedOf(steps []*drift.Step) map[drift.ObjectID]bool {
+	adopted := map[drift.ObjectID]bool{}
+	for _, s := range steps {
+		if w.adopted[s.Object] {
+			adopted[s.Object] = true
+		}
+	}
+	return adopted
 }
 
 // redefines reports whether the release changes a definition that was there.
@@ -203,6 +224,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	}
 	live := drift.Observe(after)
 	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied}
+	entry.Adopted = w.inventory.Entries[wanted.ID].WrittenOver(w.live[wanted.ID], live.UID, drift.Shared(after))
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]
 	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)

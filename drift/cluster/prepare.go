@@ -27,6 +27,7 @@ type work struct {
 	watchers    map[drift.ObjectID]*watcher // held until close
 	live        map[drift.ObjectID]drift.Live
 	inventory   drift.Inventory
+	adopted     map[drift.ObjectID]bool // what writing takes over from somebody
 	plan        drift.Plan
 
 	held []*watcher
@@ -38,7 +39,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		target: t, release: release, environment: e,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
-		brought: definitions(release.Objects),
+		adopted: map[drift.ObjectID]bool{}, brought: definitions(release.Objects),
 	}
 	if err := c.gather(ctx, w); err != nil {
 		c.abandon(w)
@@ -50,6 +51,11 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		return nil, err
 	}
 	w.plan = plan
+	for _, s := range plan.Steps {
+		if s.Action == drift.Configure && w.inventory.Entries[s.Object].Adopts(w.live[s.Object]) {
+			w.adopted[s.Object] = true
+		}
+	}
 	return w, nil
 }
 

@@ -139,6 +139,88 @@ func TestWhatBecameSomebodyElsesIsNotPruned(t *testing.T) {
 	}
 }
 
+// catalogue 90
+func TestWhatWasThereBeforeUsIsNotPruned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create(configMap("theirs", "own", "data"))
+	w.create(configMap("remade", "own", "data"))
+	w.apply(configMap("theirs", "k", "1"), configMap("remade", "k", "1"), configMap("c", "k", "1"))
+	w.apply(configMap("theirs", "k", "2"), configMap("remade", "k", "2"), configMap("c", "k", "1")) // a newer release
+	w.edit("ConfigMap/theirs", `{"data":{"k":"3"}}`)                                                // a repair
+	w.noticed()
+	w.delete("ConfigMap/remade") // and made again by us: ours from now on
+	remade := drift.ObjectID{Kind: "ConfigMap", Namespace: w.namespace, Name: "remade"}
+	w.eventually("remade to be ours in the inventory", func() (bool, string) {
+		inv, err := w.stored()
+		o := w.lookup("ConfigMap/remade")
+		return err == nil && o != nil && inv.Entries[remade].UID == string(o.GetUID()) && !inv.Entries[remade].Adopted, fmt.Sprintf("%+v %v", inv.Entries, err)
+	})
+	w.restart()
+	mark := w.mark()
+	applied := w.apply(configMap("c", "k", "1"))
+	want := []string{
+		"unchanged ConfigMap/c: ",
+		"delete ConfigMap/remade: left the release",
+		"keep ConfigMap/theirs: left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied",
+	}
+	if got := strings.Join(actions(applied.Steps), "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", got)
+	}
+	for _, e := range w.requestsSince(mark) {
+		if e.Verb == "delete" && e.Name != "remade" {
+			t.Errorf("deleted: %s", e)
+		}
+	}
+	o := w.lookup("ConfigMap/theirs")
+	if o == nil || o.Object["data"].(map[string]any)["own"] != "data" {
+		t.Errorf("their object is %v", o)
+	}
+	if w.lookup("ConfigMap/remade") != nil {
+		t.Error("what we made was not pruned")
+	}
+}
+
+// catalogue 90
+func TestAnAdoptionIsKnownEvenAfterACrash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create(configMap("theirs", "own", "data"))
+	before := w.create(configMap("b", "own", "data"))
+	w.apply(configMap("theirs", "k", "1"), configMap("b", "k", "1"), configMap("c"))
+	w.tamper(func(name string) { // to what is stored before the first write
+		inv, err := w.stored()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, e := range inv.Entries {
+			inv.Entries[id] = drift.Entry{Version: e.Version, Adopted: e.Adopted}
+		}
+		content, err := inv.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.writeInventory(name, content)
+	})
+	w.apply(configMap("theirs", "k", "1"), configMap("c")) // b leaves
+	w.apply(configMap("c", "k", "2"))
+	if w.lookup("ConfigMap/theirs") == nil || w.lookup("ConfigMap/"+before.GetName()) == nil {
+		t.Error("deleted, though it was there before")
+	}
+}
+
+// catalogue 90
+func TestWhatWasThereInANamespaceThatIsTakenOverIsNotPruned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create(configMap("theirs", "own", "data"))
+	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: '{ns}'}\n", configMap("theirs", "k", "1"), configMap("c"))
+	w.apply(configMap("c"))
+	if o := w.lookup("ConfigMap/theirs"); o == nil || o.Object["data"].(map[string]any)["own"] != "data" {
+		t.Errorf("their object is %v", o)
+	}
+}
+
 // catalogue 91
 func TestALostOrForgedInventoryPrunesNothing(t *testing.T) {
 	t.Parallel()

@@ -97,6 +97,11 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		if !d.Deleted && live.State == drift.Absent { // only out of sight
 			d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
 		}
+		if entry, ok := k.target.inventory.Entries[id]; ok && k.uid != answer.UID {
+			// Deleted by hand: made again it is ours, unless somebody else was faster.
+			entry.Adopted = drift.Shared(after)
+			k.target.inventory.Entries[id] = entry
+		}
 		if k.applied != answer.Applied || k.uid != answer.UID {
 			k.applied, k.uid = answer.Applied, answer.UID
 			c.remember(k)

@@ -41,6 +41,12 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 					mu.Unlock()
 					return
 				}
+				mu.Lock()
+				w.live[wanted.ID] = live
+				if w.inventory.Entries[wanted.ID].Adopts(live) {
+					w.adopted[wanted.ID] = true
+				}
+				mu.Unlock()
 				if !live.Terminating {
 					step.Action, step.Reason = drift.Configure, "is there already; taken over"
 				}
