@@ -3,8 +3,8 @@ package drift
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,36 +19,40 @@ type Wanted struct {
 }
 
 // Want makes the objects of a release ready: marked, and without what only an
-// API server may say. They stay in order. obj itself is not changed.
+// API server may say. They stay in order. obj itself is not changed. What can
+// never be applied is *Rejected, which names no target yet.
 //
 // It is not normalised through Go types as fluxcd/pkg/ssa would do: that drops
 // unknown fields, and a typo would never reach the server's strict validation.
 func Want(objects []*unstructured.Unstructured, mark Mark) ([]Wanted, error) {
 	wanted := make([]Wanted, 0, len(objects))
+	refused := &Rejected{Of: len(objects)}
 	for _, obj := range objects {
-		w, err := want(obj, mark)
-		if err != nil {
-			return nil, err
-		}
+		w, problems := want(obj, mark)
+		refused.Problems = append(refused.Problems, problems...)
 		wanted = append(wanted, w)
+	}
+	if len(refused.Problems) > 0 {
+		refused.Sort()
+		return nil, refused
 	}
 	return wanted, nil
 }
 
-func want(obj *unstructured.Unstructured, mark Mark) (Wanted, error) {
+func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	id := IDOf(obj)
-	fail := func(format string, args ...any) (Wanted, error) {
-		return Wanted{}, fmt.Errorf("%s: %w", id, fmt.Errorf(format, args...))
+	fail := func(field, reason string) (Wanted, []Problem) {
+		return Wanted{}, []Problem{{Object: id, Field: field, Reason: reason}}
 	}
 	if id.Kind == "" || obj.GetAPIVersion() == "" {
-		return fail("has no kind or apiVersion")
+		return fail("", "has no kind or apiVersion")
 	}
 	if id.Name == "" {
-		return fail("has no metadata.name; generateName cannot be applied, write a name")
+		return fail("metadata.name", "is missing; generateName cannot be applied, write a name")
 	}
 	meta, ok := obj.Object["metadata"].(map[string]any)
 	if !ok {
-		return fail("metadata is no object")
+		return fail("metadata", "is no object")
 	}
 	meta = maps.Clone(meta)
 	for _, server := range []string{"creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"} {
@@ -60,7 +64,7 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, error) {
 	case map[string]any:
 		maps.Copy(labels, declared)
 	default:
-		return fail("metadata.labels is no object")
+		return fail("metadata.labels", "is no object")
 	}
 	labels[LabelTarget], labels[LabelAgent] = mark.Target, mark.Agent
 	meta["labels"] = labels
@@ -68,39 +72,58 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, error) {
 	content := maps.Clone(obj.Object)
 	delete(content, "status")
 	content["metadata"] = meta
-	if id.Group == "" && id.Kind == "Secret" {
-		if err := mergeStringData(content); err != nil {
-			return fail("%w", err)
+	if isSecret(obj) {
+		if problems := secretProblems(id, content); len(problems) > 0 {
+			return Wanted{}, problems
 		}
+		mergeStringData(content)
 	}
 	patch, err := json.Marshal(content)
 	if err != nil {
-		return fail("cannot be written as JSON: %w", err)
+		return fail("", "cannot be written as JSON: "+err.Error())
 	}
 	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch}, nil
+}
+
+// secretProblems finds values that the API server would not take. Its answers
+// to these look like faults of its own, or quote the value.
+func secretProblems(id ObjectID, content map[string]any) []Problem {
+	var problems []Problem
+	data, _ := content["data"].(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		text, ok := data[key].(string)
+		if !ok && data[key] != nil {
+			problems = append(problems, Problem{id, "data[" + key + "]", "is no string; encode it in base64, or write it in quotes under stringData"})
+		} else if _, err := base64.StdEncoding.DecodeString(text); err != nil {
+			problems = append(problems, Problem{id, "data[" + key + "]", "is not base64; encode it, or write it under stringData"})
+		}
+	}
+	text, _ := content["stringData"].(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(text)) {
+		if _, ok := text[key].(string); !ok {
+			problems = append(problems, Problem{id, "stringData[" + key + "]", "is no string; put it in quotes"})
+		}
+	}
+	return problems
 }
 
 // mergeStringData writes stringData into data. The server does that only on
 // writing, so that with server-side apply a key that is later taken out of
 // stringData would stay in the live Secret.
 // See https://github.com/kubernetes/kubernetes/issues/108008.
-func mergeStringData(content map[string]any) error {
+func mergeStringData(content map[string]any) {
 	text, ok := content["stringData"].(map[string]any)
 	if !ok {
-		return nil // absent, or wrong in a way that the server names
+		return // absent, or wrong in a way that the server names
 	}
 	data := map[string]any{}
 	if declared, ok := content["data"].(map[string]any); ok {
 		maps.Copy(data, declared)
 	}
 	for key, value := range text {
-		s, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("stringData[%s] is no string; put it in quotes", key)
-		}
+		s, _ := value.(string)
 		data[key] = base64.StdEncoding.EncodeToString([]byte(s))
 	}
 	content["data"] = data
 	delete(content, "stringData")
-	return nil
 }

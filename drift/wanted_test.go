@@ -2,6 +2,7 @@ package drift
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -64,14 +65,42 @@ func TestWantWritesStringDataIntoData(t *testing.T) {
 
 func TestWantRefuses(t *testing.T) {
 	t.Parallel()
-	for text, message := range map[string]string{
-		`{apiVersion: v1, kind: ConfigMap, metadata: {generateName: c-}}`:                                "generateName cannot be applied",
-		`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: [a]}}`:                            "metadata.labels is no object",
-		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, stringData: {port: 5432}}`: "Secret shop/s: stringData[port] is no string",
+	secret := ObjectID{Kind: "Secret", Namespace: "shop", Name: "s"}
+	for text, want := range map[string]Problem{
+		`{apiVersion: v1, kind: ConfigMap, metadata: {generateName: c-}}`:                                {ObjectID{Kind: "ConfigMap"}, "metadata.name", "is missing; generateName cannot be applied, write a name"},
+		`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: [a]}}`:                            {ObjectID{Kind: "ConfigMap", Name: "c"}, "metadata.labels", "is no object"},
+		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, stringData: {port: 5432}}`: {secret, "stringData[port]", "is no string; put it in quotes"},
+		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {pass: hunter2!}}`:   {secret, "data[pass]", "is not base64; encode it, or write it under stringData"},
+		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {pin: 5432}}`:        {secret, "data[pin]", "is no string; encode it in base64, or write it in quotes under stringData"},
 	} {
-		if _, err := Want([]*unstructured.Unstructured{object(t, text)}, ours); err == nil || !strings.Contains(err.Error(), message) {
-			t.Errorf("%s: got %v, want %q", text, err, message)
+		_, err := Want([]*unstructured.Unstructured{object(t, text)}, ours)
+		var refused *Rejected
+		if !errors.As(err, &refused) || len(refused.Problems) != 1 || refused.Problems[0] != want || refused.Of != 1 {
+			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
+		if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "5432")) {
+			t.Errorf("a value is told: %v", err)
+		}
+	}
+}
+
+func TestWantNamesAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	_, err := Want([]*unstructured.Unstructured{
+		object(t, `{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {b: "*", a: "*", fine: YQ==, none: null, none2: ""}, stringData: {c: 1}}`),
+		object(t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}`),
+		object(t, `{apiVersion: v1, kind: ConfigMap, metadata: {namespace: shop}}`),
+	}, ours)
+	var refused *Rejected
+	if !errors.As(err, &refused) || refused.Of != 3 {
+		t.Fatalf("got %v", err)
+	}
+	var fields []string
+	for _, p := range refused.Problems {
+		fields = append(fields, p.Field)
+	}
+	if diff := cmp.Diff([]string{"metadata.name", "data[a]", "data[b]", "stringData[c]"}, fields); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -40,6 +40,27 @@ func TestApplyCreatesConfiguresAndPrunes(t *testing.T) {
 	}
 }
 
+func TestWhatCanNeverBeAppliedIsRejected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, c := range map[string]struct{ document, problem string }{
+		"a Secret that is not base64":    {"apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: '{ns}'}\ndata: {pass: hunter2!}\n", "/s: data[pass]: is not base64"},
+		"stringData that is no string":   {"apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: '{ns}'}\nstringData: {port: 5432}\n", "/s: stringData[port]: is no string"},
+		"no name":                        {"apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: c-, namespace: '{ns}'}\n", "metadata.name: is missing"},
+		"a ConfigMap that is not base64": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: '{ns}'}\nbinaryData: {icon: '*'}\n", "/b: "},
+		"binary data that is not a map":  {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: '{ns}'}\nbinaryData: x\n", "/b: "},
+	} {
+		err := w.refused(configMap("a"), c.document)
+		var refused *drift.Rejected
+		if !errors.As(err, &refused) || refused.Target != w.target || refused.Written {
+			t.Errorf("%s: got %T %v, want *drift.Rejected", name, err, err)
+		}
+		if !strings.Contains(err.Error(), c.problem) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "5432") {
+			t.Errorf("%s: got %v, want %q", name, err, c.problem)
+		}
+	}
+}
+
 // catalogue 101
 func TestAnUnchangedReleaseCostsNoRequest(t *testing.T) {
 	t.Parallel()

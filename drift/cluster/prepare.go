@@ -65,6 +65,10 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	}
 	var err error
 	if w.order, err = drift.Want(w.release.Objects, w.target.mark); err != nil {
+		var refused *drift.Rejected
+		if errors.As(err, &refused) {
+			refused.Target = w.release.Target
+		}
 		return err
 	}
 	for _, wanted := range w.order {

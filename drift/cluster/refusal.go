@@ -23,8 +23,8 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 		return nil
 	}
 	s := answer.Status()
-	if s.Code == http.StatusInternalServerError && strings.HasPrefix(s.Message, "failed to create typed patch object") {
-		s.Code = http.StatusBadRequest // the object does not fit the schema, which is not the server's fault
+	if s.Code == http.StatusInternalServerError && unfit.MatchString(s.Message) {
+		s.Code = http.StatusBadRequest // which is not the server's fault
 	}
 	switch s.Code {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusConflict,
@@ -45,6 +45,10 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 func final(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsUnauthorized(err)
 }
+
+// unfit is how the API server says that an object does not fit the schema, or
+// has bytes that are not in base64.
+var unfit = regexp.MustCompile(`^failed to create typed patch object|illegal base64 data`)
 
 // How the API server says that it does not know a field.
 var (
