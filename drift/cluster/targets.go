@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// Targets are those that this agent has an inventory for in the cluster, in
+// order: what it applied, now or before a restart. Their overlays are not
+// known. The first call of a process reads the inventories, unless an apply
+// did; more calls cost no request.
+func (c *Cluster) Targets(ctx context.Context) ([]environments.Target, error) {
+	s := &c.inventories
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		if err := s.list(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var targets []environments.Target
+	for _, name := range slices.Sorted(maps.Keys(s.known)) {
+		if s.known[name].stale {
+			if err := s.read(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		known, ok := s.known[name]
+		if !ok {
+			continue // deleted by hand
+		}
+		target, ok := c.targetOf(name, known)
+		if !ok {
+			s.log.Warn().Str("configmap", s.namespace+"/"+name).Msg("an inventory does not say whose it is; it is left alone")
+			continue
+		}
+		targets = append(targets, target)
+	}
+	slices.SortFunc(targets, func(a, b environments.Target) int { return strings.Compare(a.String(), b.String()) })
+	return targets, nil
+}
+
+// targetOf believes a name only if the inventory of that target would have the
+// name that this one has, as anybody may edit an annotation.
+func (c *Cluster) targetOf(name string, known *stored) (environments.Target, bool) {
+	for _, text := range []string{known.object.Annotations[annotationFor], known.inventory.Target} {
+		environment, application, _ := strings.Cut(text, "/")
+		t := environments.Target{Environment: environment, Application: application}
+		if environment != "" && inventoryName(drift.MarkFor(c.options.Owner, t)) == name {
+			return t, true
+		}
+	}
+	return environments.Target{}, false
+}
