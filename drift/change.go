@@ -12,8 +12,15 @@ import (
 // Changes compares two states of an object in the fields that pawl owns in
 // either. Both must come from the API server, so that its defaults and its way
 // of writing values are no changes; after may be a dry run's reply. Pawl's own
-// labels are left out. Secrets show which fields differ, never their values.
+// labels are left out: that they appear is no news to who reads a plan. Secrets
+// show which fields differ, never their values.
 func Changes(before, after *unstructured.Unstructured) []Change {
+	return slices.DeleteFunc(Edits(before, after), func(c Change) bool { return isMark(c.Path) })
+}
+
+// Edits is Changes with pawl's own labels, for an object that had them: then
+// somebody changed them.
+func Edits(before, after *unstructured.Unstructured) []Change {
 	if before == nil || after == nil {
 		return nil
 	}
@@ -31,7 +38,7 @@ func Changes(before, after *unstructured.Unstructured) []Change {
 				continue
 			}
 			seen[to[i].path] = true
-			if from[i].present == to[i].present && reflect.DeepEqual(from[i].value, to[i].value) || isMark(to[i].path) {
+			if from[i].present == to[i].present && reflect.DeepEqual(from[i].value, to[i].value) {
 				continue
 			}
 			change := Change{Path: to[i].path, From: text(from[i].value), To: text(to[i].value)}

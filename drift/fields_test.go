@@ -193,6 +193,18 @@ func TestChangesNameFieldsAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
+func TestOurLabelsAreEditsAndNoChanges(t *testing.T) {
+	t.Parallel()
+	relabelled := edit(t, `"f:pawl.dev/target": {}`, `"f:x": {}`, "pawl.dev/target: production_web", "pawl.dev/target: other", "replicas: 2", "replicas: 5")
+	replicas := Change{Path: "spec.replicas", From: "5", To: "2"}
+	if diff := cmp.Diff([]Change{replicas}, Changes(relabelled, edit(t))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Change{{Path: "metadata.labels[pawl.dev/target]", From: "other", To: "production_web"}, replicas}, Edits(relabelled, edit(t))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // catalogue 105
 func TestChangesOfSecretsHoldNoValues(t *testing.T) {
 	t.Parallel()

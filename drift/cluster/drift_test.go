@@ -150,6 +150,46 @@ func TestOurLabelIsPutBack(t *testing.T) {
 	})
 }
 
+// catalogue 104
+func TestEditsOfOurLabelsAreTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		patch   string
+		want    func(agent string) drift.Change
+		manager string
+	}{
+		"another target": {`{"metadata":{"labels":{"pawl.dev/target":"production_api"}}}`, func(string) drift.Change {
+			return drift.Change{Path: "metadata.labels[pawl.dev/target]", From: "production_api", To: "production_web"}
+		}, "kubectl-edit"},
+		"another agent": {`{"metadata":{"labels":{"pawl.dev/agent":"mallory"}}}`, func(agent string) drift.Change {
+			return drift.Change{Path: "metadata.labels[pawl.dev/agent]", From: "mallory", To: agent}
+		}, "kubectl-edit"},
+		"no agent": {`{"metadata":{"labels":{"pawl.dev/agent":null}}}`, func(agent string) drift.Change {
+			return drift.Change{Path: "metadata.labels[pawl.dev/agent]", To: agent}
+		}, ""}, // the API server notes nobody for what was removed
+		"no target": {`{"metadata":{"labels":{"pawl.dev/target":null}}}`, func(string) drift.Change {
+			return drift.Change{Path: "metadata.labels[pawl.dev/target]", To: "production_web"}
+		}, ""},
+	} {
+		for _, mode := range []environments.DriftMode{environments.DriftCorrect, environments.DriftReport} {
+			t.Run(name+", "+string(mode), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.settings.Drift = mode
+				w.apply(configMap("a", "k", "1"))
+				w.edit("ConfigMap/a", c.patch)
+				d := w.noticed()
+				if diff := cmp.Diff([]drift.Change{c.want(w.agent)}, d.Changes); diff != "" {
+					t.Error(diff)
+				}
+				if d.Deleted || d.Err != nil || d.Manager != c.manager || d.CorrectedAt.IsZero() == (mode == environments.DriftCorrect) {
+					t.Errorf("got %+v", d)
+				}
+			})
+		}
+	}
+}
+
 func TestDriftThatIsOnlyReported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

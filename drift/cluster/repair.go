@@ -66,7 +66,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	var answer drift.Live
 	if err == nil { // what takes time is done before anybody has to wait for the lock
 		answer = drift.Observe(after)
-		d.Changes = drift.Changes(before, after)
+		d.Changes = drift.Edits(before, after)
 		if before != nil {
 			d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
 		}
@@ -89,14 +89,11 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	c.retry.Forget(id)
 	d.SeenAt = k.since
 	if report {
-		d.Deleted = live.State == drift.Absent
+		d.Deleted = live.State == drift.Absent && answer.UID != k.uid
 		k.reported = reportable(live)
 	} else {
 		d.CorrectedAt = done
 		d.Deleted = answer.UID != k.uid
-		if !d.Deleted && live.State == drift.Absent { // only out of sight
-			d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
-		}
 		if entry, ok := k.target.inventory.Entries[id]; ok && k.uid != answer.UID {
 			// Deleted by hand: made again it is ours, unless somebody else was faster.
 			entry.Adopted = drift.Shared(after)
@@ -109,6 +106,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		k.watcher.answered(id, answer)
 		k.repairs++
 		k.settled()
+	}
+	if !d.Deleted && live.State == drift.Absent { // only out of sight
+		d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
 	}
 	if d.Deleted || len(d.Changes) > 0 {
 		c.notices.drifted(k.target, d)
