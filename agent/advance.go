@@ -58,6 +58,7 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	}
 	log.Info().Str("subject", rev.Subject).Int("targets", len(p.Targets)).Msg("new revision")
 
+	a.inherit(ctx)
 	for name := range a.edges.Clusters {
 		if environment, ok := p.Pipeline.Environment(name); ok {
 			a.advanceEnvironment(ctx, p, environment)
@@ -118,6 +119,12 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment envi
 		}
 	}
 
+	for _, t := range a.inherited {
+		if t.Environment == environment.Name && !known[t.String()] && a.workers[t.String()] == nil {
+			failed[t] = &environments.Unusable{Target: t, Reason: "its overlay is gone from the repository; its objects run on, but are not kept against drift since the agent was started anew"}
+		}
+	}
+
 	all := slices.AppendSeq(slices.Clone(targets), maps.Keys(failed))
 	slices.SortFunc(all, func(a, b environments.Target) int { return strings.Compare(a.Overlay, b.Overlay) })
 	a.board.begin(environment.Name, commit, all, whole)
@@ -130,6 +137,29 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment envi
 		}
 		a.board.update(t, commit, func(s *promote.TargetState) { s.Stage, s.Problem = promote.StageFailed, problem(err) })
 	}
+}
+
+// inherit finds, once, the targets that an earlier run of the agent left: an
+// overlay that went while nobody looked is still gone.
+func (a *Agent) inherit(ctx context.Context) {
+	if a.hasInherited {
+		return
+	}
+	asked := map[Cluster]bool{}
+	var found []environments.Target
+	for _, cluster := range a.edges.Clusters {
+		if asked[cluster] {
+			continue
+		}
+		asked[cluster] = true
+		targets, err := cluster.Targets(ctx)
+		if err != nil {
+			a.log.Warn().Err(err).Msg("what an earlier run applied cannot be looked up yet; it is tried again with the next commit")
+			return
+		}
+		found = append(found, targets...)
+	}
+	a.inherited, a.hasInherited = found, true
 }
 
 // worker returns the target's worker, started when it is first needed. It is

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
@@ -59,6 +60,11 @@ type Agent struct {
 	// their goroutines.
 	workers map[string]*worker
 	running errgroup.Group
+
+	// inherited are the targets that an earlier run left, once they are looked
+	// up. They are the loop's own.
+	inherited    []environments.Target
+	hasInherited bool
 
 	// proposed are the pull requests as they were last brought up to date, by
 	// environment and application; silence is what GitHub asked for. Both are

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
@@ -156,6 +157,24 @@ func TestAnOverlayThatVanishesIsReportedAndLeftAlone(t *testing.T) {
 		w.expect("applies after it vanished", w.count("dev/web 2"), 0)
 		w.push(map[string]string{file("web", "dev"): overlay(hexOf("b"))})
 		w.expect("applies once it is back", w.count("dev/web 4"), 1)
+	})
+}
+
+func TestAnOverlayThatVanishedBeforeTheStartIsReported(t *testing.T) {
+	left := []environments.Target{
+		{Environment: "dev", Application: "web"}, // still there
+		{Environment: "dev", Application: "old"},
+		{Environment: "elsewhere", Application: "web"},
+	}
+	inWorldWith(t, shop(), func(w *world) { w.inherited = left }, func(w *world) {
+		state, _ := w.agent.board.environment("dev")
+		w.expect("targets of dev", len(state.Targets), 2)
+		for _, s := range state.Targets {
+			if gone := s.Target.Application == "old"; gone != (s.Problem.Reason == "OverlayMissing") {
+				t.Errorf("%s has the problem %+v", s.Target, s.Problem)
+			}
+		}
+		w.expect("the last word", last(w.checks("dev")), "1 failure")
 	})
 }
 

@@ -51,6 +51,8 @@ type world struct {
 	applied []string // "dev/web 2": a target and the commit
 	applies func(context.Context, render.Release) error
 	silent  bool // clusters do not tell health by themselves
+	// inherited are the targets that an earlier run left.
+	inherited []environments.Target
 
 	reported []string // "dev 2 success"
 	forge    forge
@@ -71,6 +73,10 @@ func hexOf(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
 
 // inWorld runs a story on the files, "dev" and "staging" being owned.
 func inWorld(t *testing.T, files map[string]string, story func(w *world)) {
+	inWorldWith(t, files, func(*world) {}, story)
+}
+
+func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *world)) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -90,6 +96,7 @@ func inWorld(t *testing.T, files map[string]string, story func(w *world)) {
 		w := &world{t: t, trust: trust, files: maps.Clone(files), commits: 1, tag: hexOf("a"), unsigned: map[string]bool{}}
 		w.applies = func(context.Context, render.Release) error { return nil }
 		w.forge.pulls, w.forge.files = map[string]*promote.PullRequest{}, map[int]map[string][]byte{}
+		prepare(w)
 		w.agent = New(Edges{
 			Source: w, Evidence: w, Tags: w, Forge: w,
 			Clusters: map[string]Cluster{"dev": w, "staging": w},
@@ -179,6 +186,8 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, _ environments.E
 	}
 	return drift.Applied{}, nil
 }
+
+func (w *world) Targets(context.Context) ([]environments.Target, error) { return w.inherited, nil }
 
 // health tells what watching found, as a cluster would.
 func (w *world) health(t environments.Target, release string, status drift.HealthStatus) {
