@@ -25,7 +25,7 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	}
 	if err == nil {
 		a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, "applied").Inc()
-		log.Info().Dur("took", a.now().Sub(started)).Msg("applied")
+		log.Info().Dur("took_ms", a.now().Sub(started)).Msg("applied")
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -129,6 +129,6 @@ func (a *Agent) tellDrift(t environments.Target, d drift.Drift) {
 		took := d.CorrectedAt.Sub(d.SeenAt)
 		a.metrics.drift.WithLabelValues(t.Environment, "corrected").Inc()
 		a.metrics.driftSeconds.Observe(took.Seconds())
-		log.Info().Dur("took", took).Msg("drift put back")
+		log.Info().Dur("took_ms", took).Msg("drift put back")
 	}
 }
