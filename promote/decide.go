@@ -24,8 +24,6 @@ type Input struct {
 	Destination EnvironmentState
 	// Trust is what a digest must satisfy before it is proposed at all.
 	Trust policies.Trust
-	// Closed are the proposals that people closed without merging.
-	Closed []Marker
 }
 
 // Decision is what shall enter an environment.
@@ -33,17 +31,6 @@ type Decision struct {
 	Environment string
 	// Batches are the pull requests to be, by application, or one for all.
 	Batches []Batch
-}
-
-// Moves are those of all batches that go.
-func (d Decision) Moves() []Move {
-	var out []Move
-	for _, b := range d.Batches {
-		if b.Verdict == Go {
-			out = append(out, b.Moves...)
-		}
-	}
-	return out
 }
 
 // Batch is what goes together.
@@ -62,7 +49,7 @@ type Batch struct {
 type Verdict string
 
 const (
-	Nothing Verdict = "nothing" // all digests are there already, or no person wants them
+	Nothing Verdict = "nothing" // all digests are there already
 	Wait    Verdict = "wait"    // something is missing that may still come
 	Go      Verdict = "go"
 )
@@ -70,7 +57,8 @@ const (
 // Decide says which digests enter an environment that others come before. A
 // digest goes only from a target that is healthy at the head now to the target
 // of the same application, and with evidence that satisfies the trust. An image
-// without counterpart stays as it is.
+// without counterpart stays as it is. Whether a person has closed or reverted
+// the same proposal before is for the forge to say, which alone knows.
 func Decide(in Input) Decision {
 	d := Decision{Environment: in.Environment}
 	env, ok := in.Pipeline.Environment(in.Environment)
@@ -91,9 +79,7 @@ func Decide(in Input) Decision {
 			batches = append(batches, j.Batch)
 		}
 	}
-	for _, b := range batches {
-		d.Batches = append(d.Batches, in.unlessClosed(b))
-	}
+	d.Batches = batches
 	return d
 }
 
@@ -129,21 +115,6 @@ func together(single []judged) Batch {
 		return Batch{Verdict: Wait, Why: strings.Join(behind, "; ")}
 	}
 	return Batch{Verdict: Nothing, Why: "every digest is there already"}
-}
-
-func (in Input) unlessClosed(b Batch) Batch {
-	if b.Verdict != Go {
-		return b
-	}
-	mark := fingerprint(in.Environment, b.Moves)
-	for _, c := range in.Closed {
-		if c.Fingerprint == mark {
-			b.Verdict, b.Moves = Nothing, nil
-			b.Why = "a person closed the pull request with exactly these digests; other digests will be proposed again"
-			return b
-		}
-	}
-	return b
 }
 
 // application decides for one destination target.
