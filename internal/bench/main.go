@@ -5,14 +5,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/pawl-dev/pawl/internal/testworld"
 )
@@ -22,7 +20,7 @@ func main() {
 	only := flag.String("only", "", "measure only the groups whose name holds this text")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *pawl, *only)
+	err := testworld.Visit(ctx, func(world *testworld.World, folder string) error { return run(ctx, world, folder, *pawl, *only) })
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,22 +42,7 @@ type bench struct {
 	name   string
 }
 
-func run(ctx context.Context, pawl, only string) (err error) {
-	folder, err := os.MkdirTemp("", "pawl-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	world, err := testworld.Start(ctx, testworld.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		err = errors.Join(err, world.Stop(stopping))
-	}()
-
+func run(ctx context.Context, world *testworld.World, folder, pawl, only string) error {
 	var rows []row
 	for _, g := range []group{{"deploy", measureDeploys}, {"poll", measurePolling}, {"drift", measureDrift}} {
 		if !strings.Contains(g.name, only) {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -104,4 +106,26 @@ func (w *World) Endpoints() Endpoints {
 		Kubeconfig: w.ControlPlane.Kubeconfig, AuditLog: w.ControlPlane.AuditLog,
 		GitHub: w.GitHub.URL(), Registry: w.Registry.Host(),
 	}
+}
+
+// stopTimeout bounds the end of a visited world, after which it is killed.
+const stopTimeout = 30 * time.Second
+
+// Visit starts a world of its own, and a folder for files, for as long as do runs.
+func Visit(ctx context.Context, do func(w *World, folder string) error) (err error) {
+	folder, err := os.MkdirTemp("", "pawl-world-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	world, err := Start(ctx, Options{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		err = errors.Join(err, world.Stop(stopping))
+	}()
+	return do(world, folder)
 }

@@ -39,7 +39,9 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *pawl, *overlays, strings.Split(*names, ","), flag.Arg(0))
+	err := testworld.Visit(ctx, func(world *testworld.World, work string) error {
+		return run(ctx, world, work, *pawl, *overlays, strings.Split(*names, ","), flag.Arg(0))
+	})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "trial:", err)
@@ -47,21 +49,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, pawl, overlays string, names []string, folder string) (err error) {
-	work, err := os.MkdirTemp("", "pawl-trial-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	world, err := testworld.Start(ctx, testworld.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		err = errors.Join(err, world.Stop(stopping))
-	}()
+func run(ctx context.Context, world *testworld.World, work, pawl, overlays string, names []string, folder string) (err error) {
 	shop, err := world.OpenShop(ctx, testworld.ShopOptions{Name: "acme/trial", Folder: work, Environments: names})
 	if err != nil {
 		return err
