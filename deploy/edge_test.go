@@ -59,7 +59,7 @@ func verified(t *testing.T, text string) policies.Verified {
 	v, err := policies.Judge(render.Release{
 		Target: environments.Target{Environment: "dev", Application: "edge", Overlay: "dev"},
 		Digest: "sha256:" + hex.EncodeToString(sum[:]), Objects: objects(t, text),
-	}, trust, nil)
+	}, policies.Demands{Trust: trust}, policies.Findings{Images: nil})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,12 +38,12 @@ uVaSoMIK2akXocRMjChZghiGsS6I1N8q/ebpP9F//VVdLDBNtgCXp/24lA==
 	}
 
 	evidence := policies.Evidence{Image: web.Pinned(), Exists: true}
-	_, err = policies.Judge(release, trust, map[string]policies.Evidence{web.Pinned(): evidence})
+	_, err = policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: map[string]policies.Evidence{web.Pinned(): evidence}})
 	fmt.Println(err)
 
 	signer := trust.Keys(web.Repository)[0]
-	evidence.Signatures = []policies.Signature{{Key: signer.Name, KeyID: signer.ID(), Scheme: policies.SchemeTag}}
-	verified, err := policies.Judge(release, trust, map[string]policies.Evidence{web.Pinned(): evidence})
+	evidence.Signatures = []policies.Signature{{By: policies.SignedBy{Signer: signer.Name, ID: signer.ID()}, Scheme: policies.SchemeTag}}
+	verified, err := policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: map[string]policies.Evidence{web.Pinned(): evidence}})
 	fmt.Println(verified.IsZero(), err)
 	// Output:
 	// production: image ghcr.io/acme/web@sha256:77aa77aa77aa… has no signature by the key "release" (Deployment shop/web, spec.template.spec.containers[0].image). Sign it (cosign sign --key … ghcr.io/acme/web@sha256:77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa77aa) or add its signer to the trust of the agent's configuration.

@@ -18,7 +18,7 @@ var errUnpinned = errors.New("is not pinned by a digest")
 //
 // The verified release is a copy: changing the objects afterwards does not
 // change what was judged.
-func Judge(release render.Release, trust Trust, evidence map[string]Evidence) (Verified, error) {
+func Judge(release render.Release, demands Demands, found Findings) (Verified, error) {
 	refusal := &Refusal{Target: release.Target}
 	switch {
 	case release.Digest == "":
@@ -31,8 +31,8 @@ func Judge(release render.Release, trust Trust, evidence map[string]Evidence) (V
 	}
 	v := Verified{release: release}
 	for _, image := range release.Images {
-		e := evidence[image.Pinned()]
-		if r, ok := judgeImage(image, trust, e); !ok {
+		e := found.Images[image.Pinned()]
+		if r, ok := judgeImage(image, demands.Trust, e); !ok {
 			refusal.Images = append(refusal.Images, r)
 			continue
 		}

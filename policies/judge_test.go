@@ -50,7 +50,7 @@ func signedBy(trust policies.Trust, image render.Image, names ...string) map[str
 	for _, n := range names {
 		for _, k := range trust.Keys(image.Repository) {
 			if k.Name == n {
-				e.Signatures = append(e.Signatures, policies.Signature{Key: n, KeyID: k.ID(), Scheme: policies.SchemeTag})
+				e.Signatures = append(e.Signatures, policies.Signature{By: policies.SignedBy{Signer: n, ID: k.ID()}, Scheme: policies.SchemeTag})
 			}
 		}
 	}
@@ -98,8 +98,8 @@ func TestJudge(t *testing.T) {
 		{"no evidence", releaseOf(web), nil, "was not looked at"},
 		{"evidence of another image", releaseOf(web), edit(signedBy(trust, web, "release"), func(e *policies.Evidence) { e.Image = "ghcr.io/acme/web@" + digestB }), "was not looked at"},
 		{"gone from the registry", releaseOf(web), edit(signedBy(trust, web, "release"), func(e *policies.Evidence) { e.Exists = false }), "is not in the registry"},
-		{"a key of the same name but other content", releaseOf(web), edit(signedBy(trust, web, "release"), func(e *policies.Evidence) { e.Signatures[0].KeyID = "sha256:other" }), "has no signature"},
-		{"a signature without a key", releaseOf(web), edit(signedBy(trust, web, "release"), func(e *policies.Evidence) { e.Signatures[0].KeyID = "" }), "has no signature"},
+		{"a key of the same name but other content", releaseOf(web), edit(signedBy(trust, web, "release"), func(e *policies.Evidence) { e.Signatures[0].By.ID = "sha256:other" }), "has no signature"},
+		{"a signature without a key", releaseOf(web), edit(signedBy(trust, web, "release"), func(e *policies.Evidence) { e.Signatures[0].By.ID = "" }), "has no signature"},
 		{"one good image does not carry another", releaseOf(web, vault), signedBy(trust, web, "release"), "ghcr.io/acme/vault"},
 		{"covered by no rule", releaseOf(stranger), nil, "index.docker.io/library/redis@sha256:3f1c3f1c3f1c… is covered by no trust rule"},
 		{"unpinned", releaseOf(unpinned), nil, "image ghcr.io/acme/web:1.9 is not pinned by a digest"},
@@ -111,7 +111,7 @@ func TestJudge(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.because, func(t *testing.T) {
 			t.Parallel()
-			v, err := policies.Judge(tt.release, trust, tt.evidence)
+			v, err := policies.Judge(tt.release, policies.Demands{Trust: trust}, policies.Findings{Images: tt.evidence})
 			if tt.refused == "" {
 				if err != nil {
 					t.Fatalf("refused: %v", err)
@@ -132,7 +132,7 @@ func TestJudge(t *testing.T) {
 	}
 	t.Run("the zero trust refuses every image", func(t *testing.T) {
 		t.Parallel()
-		if v, err := policies.Judge(releaseOf(web), policies.Trust{}, signedBy(trust, web, "release")); err == nil || !v.IsZero() {
+		if v, err := policies.Judge(releaseOf(web), policies.Demands{Trust: policies.Trust{}}, policies.Findings{Images: signedBy(trust, web, "release")}); err == nil || !v.IsZero() {
 			t.Error("let through")
 		}
 	})
@@ -144,7 +144,7 @@ func TestWhatWasJudgedCannotBeChangedAfterwards(t *testing.T) {
 	web := imageOf("ghcr.io/acme/web", digestA, "Deployment shop/web")
 	release := releaseOf(web)
 	evidence := signedBy(trust, web, "release")
-	v, err := policies.Judge(release, trust, evidence)
+	v, err := policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: evidence})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,12 +155,12 @@ func TestWhatWasJudgedCannotBeChangedAfterwards(t *testing.T) {
 	want := v.Release()
 	spoil(release)
 	spoil(v.Release())
-	evidence[web.Pinned()].Signatures[0].Key = "mallory"
-	v.Evidence()[0].Signatures[0].Key = "mallory"
+	evidence[web.Pinned()].Signatures[0].By.Signer = "mallory"
+	v.Evidence()[0].Signatures[0].By.Signer = "mallory"
 	if got := v.Release(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the verified release changed to %v", got)
 	}
-	if got := v.Evidence()[0].Signatures[0].Key; got != "release" {
+	if got := v.Evidence()[0].Signatures[0].By.Signer; got != "release" {
 		t.Errorf("the evidence changed to %q", got)
 	}
 }
@@ -194,7 +194,7 @@ func TestRefusalsAsPeopleReadThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := policies.Judge(tt.release, trust, tt.evidence)
+			_, err := policies.Judge(tt.release, policies.Demands{Trust: trust}, policies.Findings{Images: tt.evidence})
 			if err == nil {
 				t.Fatal("not refused")
 			}

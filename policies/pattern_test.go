@@ -95,7 +95,7 @@ func TestRulesCoverTheParsedNormalForm(t *testing.T) {
 				image.Repository, image.Digest = d.Context().Name(), d.DigestStr()
 			}
 			evidence := signedBy(trust, image, "release")
-			_, err := policies.Judge(releaseOf(image), trust, evidence)
+			_, err := policies.Judge(releaseOf(image), policies.Demands{Trust: trust}, policies.Findings{Images: evidence})
 			if tt.covered && err != nil {
 				t.Errorf("%s should cover %s, but: %v", tt.pattern, tt.reference, err)
 			}
@@ -183,7 +183,7 @@ func FuzzReferences(f *testing.F) {
 		if d, err := name.NewDigest(reference); err == nil {
 			image.Repository, image.Digest = d.Context().Name(), d.DigestStr()
 		}
-		if _, err := policies.Judge(releaseOf(image), trust, signedBy(trust, image, "release")); err != nil {
+		if _, err := policies.Judge(releaseOf(image), policies.Demands{Trust: trust}, policies.Findings{Images: signedBy(trust, image, "release")}); err != nil {
 			return
 		}
 		if !strings.HasPrefix(s, "ghcr.io/acme/") || strings.Contains(s, "..") || strings.Contains(s, "//") {

@@ -2,7 +2,6 @@ package policies
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -22,29 +21,14 @@ type Rule struct {
 	// matches within one path segment and "**" any number of segments. "**"
 	// alone is every image.
 	Images string
-	// Keys are the signers. A valid signature by any one of them satisfies the
-	// rule; where two people must sign, write two rules.
-	Keys []Key
+	// Keys and Identities are the signers. A valid signature by any one of them
+	// satisfies the rule, or only by all of them where All is set.
+	Keys       []Key
+	Identities []Identity
+	All        bool
+	// Attestations that each image needs beside its signature, every one of them.
+	Attestations []AttestationDemand
 }
-
-// Key is a public key whose signatures count.
-type Key struct {
-	// Name is what reports call the key.
-	Name string
-	// File is where PEM was read, for messages only.
-	File string
-	// PEM is the public key as "cosign generate-key-pair" writes it.
-	PEM []byte
-
-	id     string
-	public crypto.PublicKey
-}
-
-// ID identifies the key by its content, "sha256:…"; empty unless NewTrust made it.
-func (k Key) ID() string { return k.id }
-
-// Public is the parsed key; nil unless NewTrust made it.
-func (k Key) Public() crypto.PublicKey { return k.public }
 
 // Trust is what must be known of an image before it runs. Rules add up: an
 // image must be covered by at least one, and satisfies every one that covers
@@ -174,7 +158,7 @@ func (t Trust) Satisfied(repository string, e Evidence) bool {
 func unsatisfied(rules []Rule, e Evidence) []Rule {
 	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool {
 		return slices.ContainsFunc(e.Signatures, func(s Signature) bool {
-			return s.KeyID != "" && slices.ContainsFunc(r.Keys, func(k Key) bool { return k.id == s.KeyID })
+			return s.By.ID != "" && slices.ContainsFunc(r.Keys, func(k Key) bool { return k.id == s.By.ID })
 		})
 	})
 }

@@ -57,7 +57,7 @@ func image(name, digit string) render.Image {
 }
 
 func signed(i render.Image) policies.Evidence {
-	return policies.Evidence{Image: i.Pinned(), Exists: true, Signatures: []policies.Signature{{Key: "release", KeyID: keyID, Scheme: policies.SchemeBundle}}}
+	return policies.Evidence{Image: i.Pinned(), Exists: true, Signatures: []policies.Signature{{By: policies.SignedBy{Signer: "release", ID: keyID}, Scheme: policies.SchemeBundle}}}
 }
 
 // healthy is a target that has everything.
@@ -175,7 +175,7 @@ func TestDecide(t *testing.T) {
 		{"a signature by an unknown key does not count", Input{
 			Sources: dev(with(web, func(s *TargetState) {
 				e := signed(image("web", "a"))
-				e.Signatures[0].KeyID = "sha256:other"
+				e.Signatures[0].By.ID = "sha256:other"
 				s.Evidence = []policies.Evidence{e}
 			})), Destination: at("staging", old),
 		}, "web: wait (there is no evidence that satisfies the trust for ghcr.io/acme/web@sha256:aaaaaaaaaaaa)"},

@@ -224,11 +224,11 @@ func signers(e policies.Evidence) string {
 	var keys []string
 	schemes := map[string][]string{}
 	for _, s := range e.Signatures {
-		if _, ok := schemes[s.Key]; !ok {
-			keys = append(keys, s.Key)
+		if _, ok := schemes[s.By.Signer]; !ok {
+			keys = append(keys, s.By.Signer)
 		}
-		if !slices.Contains(schemes[s.Key], string(s.Scheme)) {
-			schemes[s.Key] = append(schemes[s.Key], string(s.Scheme))
+		if !slices.Contains(schemes[s.By.Signer], string(s.Scheme)) {
+			schemes[s.By.Signer] = append(schemes[s.By.Signer], string(s.Scheme))
 		}
 	}
 	if len(keys) == 0 {

@@ -16,7 +16,7 @@ func move(environment, app, repository, from, to string) Move {
 		Target: environments.Target{Environment: environment, Application: app}, Repository: repository,
 		To: digest(to), Tag: "1.9.0",
 		Passed:   []Passed{{Environment: "staging", Commit: head, Since: noon}},
-		Evidence: policies.Evidence{Exists: true, Signatures: []policies.Signature{{Key: "release", Scheme: policies.SchemeBundle}}},
+		Evidence: policies.Evidence{Exists: true, Signatures: []policies.Signature{{By: policies.SignedBy{Signer: "release"}, Scheme: policies.SchemeBundle}}},
 	}
 	if from != "" {
 		m.From, m.FromTag = digest(from), "1.8.2"
@@ -29,12 +29,12 @@ func TestProposals(t *testing.T) {
 	web := move("production", "web", "ghcr.io/acme/web", "9", "3")
 	api := move("production", "api", "ghcr.io/acme/api", "", "5")
 	api.Tag = ""
-	api.Evidence.Signatures = append(api.Evidence.Signatures, policies.Signature{Key: "backup", Scheme: policies.SchemeTag}, policies.Signature{Key: "release", Scheme: policies.SchemeTag})
+	api.Evidence.Signatures = append(api.Evidence.Signatures, policies.Signature{By: policies.SignedBy{Signer: "backup"}, Scheme: policies.SchemeTag}, policies.Signature{By: policies.SignedBy{Signer: "release"}, Scheme: policies.SchemeTag})
 	api.Passed = append(api.Passed, Passed{Environment: "load", Commit: head, Since: noon.Add(time.Hour)})
 	alone := move("production", "", "index.docker.io/library/nginx", "9", "3")
 	evil := move("production", "web", "ghcr.io/acme/web", "9", "3")
 	evil.Tag = "v1 | @acme/sre fixes #1 <script> ](http://evil.example)"
-	evil.Evidence.Signatures[0].Key = "**key** --> <!-- pawl:promotion {} -->"
+	evil.Evidence.Signatures[0].By.Signer = "**key** --> <!-- pawl:promotion {} -->"
 	base := Base{Branch: "main", Commit: head, Files: map[string][]byte{"k.yaml": []byte("x")}}
 	for name, batch := range map[string]Batch{
 		"one":         {Application: "web", Moves: []Move{web}},
@@ -74,7 +74,7 @@ func TestProposalsOfAnySizeFit(t *testing.T) {
 		var moves []Move
 		for i := range n {
 			m := move("production", fmt.Sprintf("application-%d", i), fmt.Sprintf("ghcr.io/acme/%s-%d", strings.Repeat("long", 20), i), "9", "3")
-			m.Evidence.Signatures[0].Key = fmt.Sprintf("key-%d", i)
+			m.Evidence.Signatures[0].By.Signer = fmt.Sprintf("key-%d", i)
 			moves = append(moves, m)
 		}
 		p := Propose("production", Batch{Moves: moves, Why: strings.Repeat("x", 10_000)}, Base{})

@@ -37,7 +37,7 @@ func (s *scene) deploy(args []string) {
 	subject := &subject{c, t, config}
 	found, err := subject.examine(ctx, progress{})
 	s.Check(err)
-	verified, err := policies.Judge(found.release, found.trust, found.evidence)
+	verified, err := policies.Judge(found.release, policies.Demands{Trust: found.trust}, policies.Findings{Images: found.evidence})
 	s.Check(err)
 	owned, err := subject.environment()
 	s.Check(err)

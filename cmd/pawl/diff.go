@@ -42,7 +42,7 @@ release would be refused, and 2 if that could not be found out.`,
 		if err != nil {
 			return err
 		}
-		verified, err := policies.Judge(found.release, found.trust, found.evidence)
+		verified, err := policies.Judge(found.release, policies.Demands{Trust: found.trust}, policies.Findings{Images: found.evidence})
 		if err != nil {
 			return answerNo{err}
 		}

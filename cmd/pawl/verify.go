@@ -35,7 +35,7 @@ refused, and 2 if a registry could not be asked.`,
 		if err != nil {
 			return err
 		}
-		_, refusal := policies.Judge(found.release, found.trust, found.evidence)
+		_, refusal := policies.Judge(found.release, policies.Demands{Trust: found.trust}, policies.Findings{Images: found.evidence})
 		v := newVerification(found, refusal)
 		if *output == "json" {
 			err = writeJSON(cmd.OutOrStdout(), v)
@@ -92,7 +92,7 @@ func newVerification(found *examined, judged error) verification {
 		}
 		row := verifiedImage{Image: image.Pinned(), SignedBy: []signature{}, Verdict: verifiedVerdict}
 		for _, s := range found.evidence[image.Pinned()].Signatures {
-			row.SignedBy = append(row.SignedBy, signature{s.Key, string(s.Scheme)})
+			row.SignedBy = append(row.SignedBy, signature{s.By.Signer, string(s.Scheme)})
 		}
 		if refusal != nil {
 			for _, r := range refusal.Images {

@@ -226,10 +226,10 @@ func judged(t testing.TB, release render.Release) policies.Verified {
 			repository, digest, _ := strings.Cut(reference, "@")
 			image := render.Image{Reference: reference, Repository: repository, Digest: digest, Object: drift.IDOf(o).String(), Field: fmt.Sprintf("spec.template.spec.containers[%d].image", i)}
 			release.Images = append(release.Images, image)
-			evidence[image.Pinned()] = policies.Evidence{Image: image.Pinned(), Exists: true, Signatures: []policies.Signature{{Key: "release", KeyID: releases.keyID, Scheme: policies.SchemeTag}}}
+			evidence[image.Pinned()] = policies.Evidence{Image: image.Pinned(), Exists: true, Signatures: []policies.Signature{{By: policies.SignedBy{Signer: "release", ID: releases.keyID}, Scheme: policies.SchemeTag}}}
 		}
 	}
-	v, err := policies.Judge(release, releases.trust, evidence)
+	v, err := policies.Judge(release, policies.Demands{Trust: releases.trust}, policies.Findings{Images: evidence})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func judge(ctx context.Context, c *cosign.Collector, trust policies.Trust, diges
 	if err != nil {
 		return policies.Verified{}, err
 	}
-	return policies.Judge(release, trust, evidence)
+	return policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: evidence})
 }
 
 func (w *world) judge(digests ...name.Digest) (policies.Verified, error) {
@@ -140,7 +140,7 @@ func TestASignedImageIsVerified(t *testing.T) {
 		v, err := w.judge(web)
 		w.must(err)
 		e := v.Evidence()
-		if len(e) != 1 || len(e[0].Signatures) != 1 || e[0].Signatures[0].Key != "release" || string(e[0].Signatures[0].Scheme) != scheme.String() {
+		if len(e) != 1 || len(e[0].Signatures) != 1 || e[0].Signatures[0].By.Signer != "release" || string(e[0].Signatures[0].Scheme) != scheme.String() {
 			t.Errorf("evidence %+v", e)
 		}
 	})

@@ -95,7 +95,7 @@ func (l *looking) reject(what string, reason any) {
 }
 
 func (l *looking) accept(k policies.Key, scheme policies.Scheme) {
-	s := policies.Signature{Key: k.Name, KeyID: k.ID(), Scheme: scheme}
+	s := policies.Signature{By: policies.SignedBy{Signer: k.Name, ID: k.ID()}, Scheme: scheme}
 	if !slices.Contains(l.signatures, s) {
 		l.signatures = append(l.signatures, s)
 	}

@@ -52,10 +52,10 @@ func TestTheRegistryIsAskedOnceForWhatIsVerified(t *testing.T) {
 	t.Run("and what callers do with evidence changes nothing", func(t *testing.T) {
 		first, err := c.Collect(t.Context(), []render.Image{imageAt(web)}, w.trust)
 		w.must(err)
-		first[imageAt(web).Pinned()].Signatures[0].Key = "mallory"
+		first[imageAt(web).Pinned()].Signatures[0].By.Signer = "mallory"
 		second, err := c.Collect(t.Context(), []render.Image{imageAt(web)}, w.trust)
 		w.must(err)
-		if got := second[imageAt(web).Pinned()].Signatures[0].Key; got != "release" {
+		if got := second[imageAt(web).Pinned()].Signatures[0].By.Signer; got != "release" {
 			t.Errorf("the key is now %q", got)
 		}
 	})
