@@ -31,6 +31,14 @@ type Spec struct {
 	Overlays string `json:"overlays" jsonschema:"minLength=1,maxLength=512,example=apps/{app}/overlays/{env}"`
 	// The steps on the way of a digest. Exactly one has no "after": it is the first.
 	Environments []Environment `json:"environments" jsonschema:"minItems=1,maxItems=100"`
+	// Folders with policies in Rego, relative to the root of the repository. Each
+	// is one policy, and none may deny a release of any environment.
+	Policies []string `json:"policies,omitempty" jsonschema:"minItems=1,maxItems=100,example=policies"`
+	// Evidence that is demanded beside what the agent's configuration demands.
+	Trust []Trust `json:"trust,omitempty" jsonschema:"minItems=1,maxItems=1000"`
+	// Fields of custom resources that hold images. Those whose names say so are
+	// found without.
+	Images []ImageFields `json:"images,omitempty" jsonschema:"minItems=1,maxItems=100"`
 }
 
 // Environment is one step on the way of a digest.
@@ -44,6 +52,8 @@ type Environment struct {
 	Track []Track `json:"track,omitempty" jsonschema:"minItems=1,maxItems=100"`
 	// How digests enter this environment; not in the first.
 	Promotion Promotion `json:"promotion,omitempty,omitzero"`
+	// A compliance level of the agent's configuration, whose demands are added.
+	Level string `json:"level,omitempty" jsonschema:"minLength=1,maxLength=100,example=pci"`
 	// What happens to changes made by hand to live objects: correct puts them
 	// back at once, report only tells.
 	Drift DriftMode `json:"drift,omitempty" jsonschema:"enum=correct,enum=report,default=correct"`

@@ -22,10 +22,16 @@ const (
 )
 
 //go:embed environment.go
-var sources string
+var pipelineSource string
+
+// TrustSource is the Go source of the types that pawl.yaml and the agent's
+// configuration share, for the descriptions in the latter's schema.
+//
+//go:embed trust.go
+var TrustSource string
 
 var pipelineSchema = sync.OnceValue(func() *Schema {
-	return NewSchema[Pipeline]("https://pawl.dev/schemas/v1alpha1/pipeline.json", "pawl.yaml", sources)
+	return NewSchema[Pipeline]("https://pawl.dev/schemas/v1alpha1/pipeline.json", "pawl.yaml", pipelineSource, TrustSource)
 })
 
 // PipelineSchema is the JSON Schema of pawl.yaml.
@@ -55,6 +61,7 @@ func (p Pipeline) check(doc *Document) {
 	}
 	p.checkNames(doc)
 	p.checkOrder(doc)
+	p.Spec.checkTrust(doc)
 	for i, e := range p.Spec.Environments {
 		at := fmt.Sprintf("spec.environments[%d]", i)
 		for j, t := range e.Track {
