@@ -175,10 +175,19 @@ func (c *call) permit(needs string) error {
 		return nil
 	}
 	permission, level, _ := strings.Cut(needs, ":")
-	return c.Server.permitted(c.who, c.repo, permission, level)
+	level, role, ok := strings.Cut(level, ":")
+	if !ok {
+		role = roleFor(permission, level)
+	}
+	return c.Server.permittedAs(c.who, c.repo, permission, level, role)
 }
 
 func (s *Server) permitted(who *actor, repo *repository, permission, level string) error {
+	return s.permittedAs(who, repo, permission, level, roleFor(permission, level))
+}
+
+// permittedAs also says which role a person needs.
+func (s *Server) permittedAs(who *actor, repo *repository, permission, level, needed string) error {
 	switch who.kind {
 	case "installation":
 		if !who.app.sees(repo) || (who.only != nil && !who.only[repo.git.Name]) {
@@ -202,8 +211,8 @@ func (s *Server) permitted(who *actor, repo *repository, permission, level strin
 		if !who.classic && !grants(who.permissions, permission, level) {
 			return forbid("Resource not accessible by personal access token", permission, level)
 		}
-		if roles[role] < roles[roleFor(permission, level)] {
-			if roleFor(permission, level) == "admin" {
+		if roles[role] < roles[needed] {
+			if needed == "admin" {
 				return notFound()
 			}
 			return refuse(http.StatusForbidden, "Must have push access to repository")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pawl-dev/pawl/internal/testworld/git"
@@ -120,6 +121,34 @@ func (in runChange) check() error {
 	}
 	if len(in.Output.Annotations) > 50 {
 		return refuse(http.StatusUnprocessableEntity, "Invalid request.\n\nNo more than 50 items are allowed; %d were supplied.", len(in.Output.Annotations))
+	}
+	for _, a := range in.Output.Annotations {
+		if err := a.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check keeps to what the parameters' prose says of an annotation.
+// docs.github.com/rest/checks/runs#create-a-check-run
+func (a annotation) check() error {
+	for _, one := range []struct {
+		field string
+		value *string
+		most  int
+	}{{"message", &a.Message, 64 << 10}, {"raw_details", a.RawDetails, 64 << 10}, {"title", a.Title, 255}} {
+		if one.value != nil && len(*one.value) > one.most {
+			return refuse(http.StatusUnprocessableEntity, "Invalid request.\n\nOnly %d characters are allowed; %d were supplied in %s.", one.most, len(*one.value), one.field)
+		}
+	}
+	switch {
+	case a.Path == "" || strings.HasPrefix(a.Path, "/"):
+		return invalid("CheckAnnotation", "path", "invalid", "")
+	case a.StartLine < 1 || a.EndLine < a.StartLine:
+		return invalid("CheckAnnotation", "start_line", "invalid", "")
+	case a.StartLine != a.EndLine && (a.StartColumn != nil || a.EndColumn != nil):
+		return invalid("CheckAnnotation", "start_column", "invalid", "")
 	}
 	return nil
 }

@@ -80,6 +80,41 @@ func TestACheckThatGitHubWouldRefuse(t *testing.T) {
 	wantStatus(t, err, 403)
 }
 
+func TestAnnotationsAreAppended(t *testing.T) {
+	t.Parallel()
+	w := start(t, Options{})
+	ctx := t.Context()
+	sha := w.push("main", map[string]string{"a.txt": "one\n"})
+	notes := func(n int, message, title string) *gogithub.CheckRunOutput {
+		out := &gogithub.CheckRunOutput{Title: gogithub.String("x"), Summary: gogithub.String("x")}
+		for i := range n {
+			out.Annotations = append(out.Annotations, &gogithub.CheckRunAnnotation{
+				Path: gogithub.String("a.txt"), StartLine: gogithub.Int(i + 1), EndLine: gogithub.Int(i + 1),
+				AnnotationLevel: gogithub.String("failure"), Message: &message, Title: &title,
+			})
+		}
+		return out
+	}
+	run, _, err := w.bot.Checks.CreateCheckRun(ctx, "acme", "shop", gogithub.CreateCheckRunOptions{Name: "x", HeadSHA: sha, Output: notes(50, "m", "t")})
+	w.must(err)
+	update := func(output *gogithub.CheckRunOutput) error {
+		_, _, err := w.bot.Checks.UpdateCheckRun(ctx, "acme", "shop", run.GetID(), gogithub.UpdateCheckRunOptions{Name: "x", Output: output})
+		return err
+	}
+	w.must(update(notes(2, strings.Repeat("m", 64<<10), strings.Repeat("t", 255))))
+	wantStatus(t, update(notes(1, strings.Repeat("m", 64<<10+1), "t")), 422)
+	wantStatus(t, update(notes(1, "m", strings.Repeat("t", 256))), 422)
+	var total int
+	for at := 1; at != 0; {
+		list, response, err := w.bot.Checks.ListCheckRunAnnotations(ctx, "acme", "shop", run.GetID(), &gogithub.ListOptions{Page: at})
+		w.must(err)
+		total, at = total+len(list), response.NextPage
+	}
+	if total != 52 {
+		t.Errorf("there are %d annotations, want 52", total)
+	}
+}
+
 func TestAButtonOfACheckReachesItsAppAlone(t *testing.T) {
 	t.Parallel()
 	w := start(t, Options{})

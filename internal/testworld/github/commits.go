@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+
+	"github.com/pawl-dev/pawl/internal/testworld/git"
 )
 
 var commitRoutes = []route{
@@ -99,7 +101,11 @@ func listCommits(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, c.commitsJSON(c.repo, page(c, list)), nil
+	list = page(c, list)
+	if err := c.repo.readSignatures(c.request.Context(), list...); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, c.commitsJSON(c.repo, list), nil
 }
 
 // noCommit is what GitHub says of a commit it does not have.
@@ -123,7 +129,7 @@ func getCommit(c *call, ref string) (int, any, error) {
 		out, err := c.repo.git.Run(ctx, "diff-tree", "-p", "--root", "--no-commit-id", "-M", sha)
 		return http.StatusOK, text{"application/vnd.github.diff; charset=utf-8", out}, err
 	}
-	found, err := c.repo.commit(ctx, sha)
+	found, err := c.repo.signedCommit(ctx, sha)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -159,9 +165,15 @@ func listPullsOfCommit(c *call, ref string) (int, any, error) {
 	for _, p := range c.repo.sortedPulls() {
 		is := p.headSHA == sha || p.mergeSHA == sha
 		if !is && p.state == "open" {
-			if is, err = c.repo.between(ctx, sha, p.baseSHA, p.headSHA); err != nil {
-				return 0, nil, err
-			}
+			is, err = c.repo.between(ctx, sha, p.baseSHA, p.headSHA)
+		}
+		// Whatever the merge brought to the base came by it, as do the commits
+		// that a rebase made.
+		if !is && !p.merged.IsZero() && p.mergedOnto != git.Zero {
+			is, err = c.repo.between(ctx, sha, p.mergedOnto, p.mergeSHA)
+		}
+		if err != nil {
+			return 0, nil, err
 		}
 		if is {
 			out = append(out, c.pullJSON(c.repo, p))

@@ -182,7 +182,9 @@ func (c *call) changeContents(in contentChange, apply func(x *index, name string
 	if err != nil {
 		return 0, nil, err
 	}
-	c.repo.verified[sha] = c.who.kind == "installation" && in.Author == nil && in.Committer == nil
+	if c.who.kind == "installation" && in.Author == nil && in.Committer == nil {
+		c.repo.verifications[sha] = valid
+	}
 	if err := c.moveRef(branch, before, sha); err != nil {
 		var r *refusal
 		if errors.As(err, &r) {

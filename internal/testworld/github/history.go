@@ -17,6 +17,7 @@ type commit struct {
 	parents                  []string
 	author, committer        person
 	message                  string
+	signature, payload       string // what it bears, and what was signed; see readSignatures
 	added, modified, removed []string
 }
 

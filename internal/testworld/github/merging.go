@@ -171,7 +171,7 @@ func mergePull(c *call) (int, any, error) {
 	}
 	// Set first: the move of the base must find nothing left to do.
 	before, open := p.checked.base, *p
-	p.state, p.merged, p.closed, p.updated, p.mergedBy, p.mergeSHA = "closed", c.now(), c.now(), c.now(), c.who.account, sha
+	p.state, p.merged, p.closed, p.updated, p.mergedBy, p.mergeSHA, p.mergedOnto = "closed", c.now(), c.now(), c.now(), c.who.account, sha, before
 	if err := c.repo.git.MoveRef(ctx, c.who.login(), "refs/heads/"+p.baseRef, before, sha); err != nil {
 		*p = open
 		return 0, nil, err
@@ -225,7 +225,9 @@ func (c *call) mergeCommit(p *pull, method string, title, message *string) (stri
 		return "", errors.Join(err, refuse(http.StatusMethodNotAllowed, "Pull Request is not mergeable"))
 	}
 	sha, err := c.repo.writeCommit(ctx, made)
-	c.repo.verified[sha] = true
+	if err == nil {
+		c.repo.verifications[sha] = valid
+	}
 	return sha, err
 }
 

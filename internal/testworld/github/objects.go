@@ -24,13 +24,6 @@ var objectRoutes = []route{
 	{"POST /repos/{owner}/{repo}/git/blobs", "contents:write", createBlob},
 }
 
-func verificationJSON(verified bool, at time.Time) object {
-	if verified {
-		return object{"verified": true, "reason": "valid", "signature": "signed by GitHub's key in the real world", "payload": "", "verified_at": stamp(at)}
-	}
-	return object{"verified": false, "reason": "unsigned", "signature": nil, "payload": nil, "verified_at": nil}
-}
-
 func personJSON(p person) object {
 	return object{"name": p.name, "email": p.email, "date": stamp(p.when)}
 }
@@ -44,7 +37,7 @@ func (s *Server) gitCommitJSON(r *repository, c *commit) object {
 		"sha": c.sha, "node_id": "C_" + c.sha, "url": s.repoURL(r, "git/commits", c.sha), "html_url": s.htmlURL(r, "commit", c.sha),
 		"author": personJSON(c.author), "committer": personJSON(c.committer), "message": c.message,
 		"tree":    object{"sha": c.tree, "url": s.repoURL(r, "git/trees", c.tree)},
-		"parents": parents, "verification": verificationJSON(r.verified[c.sha], c.committer.when),
+		"parents": parents, "verification": r.verificationJSON(c),
 	}
 }
 
@@ -53,7 +46,7 @@ func getGitCommit(c *call) (int, any, error) {
 	if !isID(sha) || len(sha) != 40 {
 		return 0, nil, notFound()
 	}
-	found, err := c.repo.commit(c.request.Context(), sha)
+	found, err := c.repo.signedCommit(c.request.Context(), sha)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -132,7 +125,7 @@ func createCommit(c *call) (int, any, error) {
 		return 0, nil, err
 	}
 	if signed {
-		c.repo.verified[sha] = true
+		c.repo.verifications[sha] = valid
 	}
 	found, err := c.repo.commit(c.request.Context(), sha)
 	if err != nil {

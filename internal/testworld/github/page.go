@@ -96,7 +96,7 @@ type checkView struct {
 	Notes                                     []noteView
 }
 
-type noteView struct{ Level, Where, Message string }
+type noteView struct{ Level, Where, Title, Message string }
 
 // checkViews are the checks and statuses of a commit, as one list.
 func (r *repository) checkViews(sha string) []checkView {
@@ -119,7 +119,11 @@ func (r *repository) checkViews(sha string) []checkView {
 			}
 		}
 		for _, a := range run.annotations {
-			v.Notes = append(v.Notes, noteView{a.AnnotationLevel, fmt.Sprintf("%s:%d", a.Path, a.StartLine), a.Message})
+			note := noteView{Level: a.AnnotationLevel, Where: fmt.Sprintf("%s:%d", a.Path, a.StartLine), Message: a.Message}
+			if a.Title != nil {
+				note.Title = *a.Title
+			}
+			v.Notes = append(v.Notes, note)
 		}
 		out = append(out, v)
 	}
@@ -207,6 +211,27 @@ func (s *Server) repositoryView(r *http.Request, repo *repository) (view, error)
 	return v, nil
 }
 
+type reviewView struct{ Sign, User, State, Commit, Body string }
+
+// reviewViews are what people said. An approval of an older head is still one
+// for GitHub, if the branch's rule does not dismiss it; here it shows as stale.
+func reviewViews(p *pull) []reviewView {
+	var out []reviewView
+	for _, one := range p.reviews {
+		v := reviewView{"neutral", one.user.login, strings.ToLower(strings.ReplaceAll(one.state, "_", " ")), one.commit[:7], one.body}
+		switch {
+		case one.state == "CHANGES_REQUESTED":
+			v.Sign = "failure"
+		case one.state == "APPROVED" && one.commit == p.headSHA:
+			v.Sign = "success"
+		case one.state == "APPROVED":
+			v.State += " an older head"
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
 type commentView struct {
 	User, When string
 	Body       template.HTML
@@ -229,11 +254,7 @@ func (s *Server) pullView(r *http.Request, repo *repository) (view, error) {
 	if p.state == "open" {
 		v["Lacks"] = s.unmet(repo, p)
 	}
-	var reviews []string
-	for _, one := range p.reviews {
-		reviews = append(reviews, strings.TrimSpace(one.user.login+": "+strings.ToLower(strings.ReplaceAll(one.state, "_", " "))+" "+one.body))
-	}
-	v["Reviews"] = reviews
+	v["Reviews"] = reviewViews(p)
 	var comments []commentView
 	for _, m := range repo.comments {
 		if m.issue == n {

@@ -28,6 +28,8 @@ func TestThePageShowsPullRequestsAndChecksAndRunsNothing(t *testing.T) {
 	_, _, err = w.bot.Issues.CreateComment(ctx, "acme", "shop", 1, &gogithub.IssueComment{Body: gogithub.String("said " + evil)})
 	w.must(err)
 
+	w.must(w.bob.Approve(ctx, shop, 1))
+
 	get := func(path string, want int) string {
 		t.Helper()
 		response, err := http.Get(w.URL() + path)
@@ -43,7 +45,7 @@ func TestThePageShowsPullRequestsAndChecksAndRunsNothing(t *testing.T) {
 	for path, wants := range map[string][]string{
 		"/":                        {"acme/shop"},
 		"/acme/shop":               {"title &lt;script", "Open pull requests", "/acme/shop/pull/1"},
-		"/acme/shop/pull/1":        {"<th>digest</th>", "<summary>more</summary>", "refused", "<strong>unsigned</strong>", "&#43;&lt;script", "said"},
+		"/acme/shop/pull/1":        {"<th>digest</th>", "<summary>more</summary>", "refused", "<strong>unsigned</strong>", "&#43;&lt;script", "said", "<strong>bob</strong>", "approved"},
 		"/acme/shop/commit/" + sha: {"refused", "ci"},
 	} {
 		body := get(path, http.StatusOK)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/bradleyfalzon/ghinstallation/v2"
@@ -100,9 +101,33 @@ func (p *Person) Approve(ctx context.Context, repo string, number int) error {
 	return p.review(ctx, repo, number, "APPROVE", "")
 }
 
+// Comment says something of a pull request without approving or objecting.
+func (p *Person) Comment(ctx context.Context, repo string, number int, body string) error {
+	return p.review(ctx, repo, number, "COMMENT", body)
+}
+
 // RequestChanges objects to a pull request.
 func (p *Person) RequestChanges(ctx context.Context, repo string, number int, why string) error {
 	return p.review(ctx, repo, number, "REQUEST_CHANGES", why)
+}
+
+// Dismiss takes back what somebody said of a pull request last.
+func (p *Person) Dismiss(ctx context.Context, repo string, number int, login, why string) error {
+	owner, name := split(repo)
+	reviews, _, err := p.api.PullRequests.ListReviews(ctx, owner, name, number, &gogithub.ListOptions{PerPage: 100})
+	if err != nil {
+		return fmt.Errorf("%s reads the reviews of #%d of %s: %w", p.Login, number, repo, err)
+	}
+	for _, one := range slices.Backward(reviews) {
+		if one.GetUser().GetLogin() != login || one.GetState() != "APPROVED" && one.GetState() != "CHANGES_REQUESTED" {
+			continue
+		}
+		if _, _, err := p.api.PullRequests.DismissReview(ctx, owner, name, number, one.GetID(), &gogithub.PullRequestReviewDismissalRequest{Message: &why}); err != nil {
+			return fmt.Errorf("%s dismisses the review of #%d of %s by %s: %w", p.Login, number, repo, login, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s dismisses the review of #%d of %s by %s: there is none", p.Login, number, repo, login)
 }
 
 func (p *Person) review(ctx context.Context, repo string, number int, event, body string) error {

@@ -26,6 +26,7 @@ type pull struct {
 	created, updated, closed, merged time.Time
 	mergedBy                         *account
 	mergeSHA                         string // the test merge while it is open
+	mergedOnto                       string // the base before it was merged
 	reviews                          []*review
 	requested                        []*account
 	labels                           []string
@@ -291,5 +292,13 @@ func listPullCommits(c *call) (int, any, error) {
 		return 0, nil, err
 	}
 	list, err := c.repo.commits(c.request.Context(), false, "--reverse", "--topo-order", p.headSHA, "^"+p.baseSHA, "--")
-	return http.StatusOK, c.commitsJSON(c.repo, page(c, list)), err
+	if err != nil {
+		return 0, nil, err
+	}
+	// "Lists a maximum of 250 commits." docs.github.com/rest/pulls/pulls
+	list = page(c, list[:min(len(list), 250)])
+	if err := c.repo.readSignatures(c.request.Context(), list...); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, c.commitsJSON(c.repo, list), nil
 }

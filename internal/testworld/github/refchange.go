@@ -120,7 +120,10 @@ func (s *Server) baseMoved(ctx context.Context, r *repository, p *pull, who *acc
 	s.forgetMergeability(p)
 	for _, c := range fresh {
 		if c.sha == p.headSHA {
-			p.state, p.merged, p.closed, p.updated, p.mergedBy, p.mergeSHA = "closed", now, now, now, who, change.After
+			// What GitHub then calls the merge commit is not documented. The tip
+			// may hold more than was in the pull request, which is the guess that
+			// asks more of whoever relies on it.
+			p.state, p.merged, p.closed, p.updated, p.mergedBy, p.mergeSHA, p.mergedOnto = "closed", now, now, now, who, change.After, change.Before
 			return s.emitPull(ctx, r, p, who, "closed", nil)
 		}
 	}

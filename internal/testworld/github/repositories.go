@@ -30,7 +30,7 @@ type repository struct {
 	runs          []*checkRun
 	suites        []*checkSuite
 	protections   map[string]*protection
-	verified      map[string]bool // commits that GitHub signed
+	verifications map[string]string // what GitHub says of a signature, by commit
 }
 
 func (r *repository) role(login string) string {
@@ -52,7 +52,7 @@ func (s *Server) CreateRepo(owner, name string) (*git.Repository, error) {
 	s.repositories[bare.Name] = &repository{
 		git: bare, id: s.idLocked(), owner: s.accountLocked(owner, "Organization"), name: name, created: s.now(), pushed: s.now(),
 		defaultBranch: "main", roles: map[string]string{}, nextNumber: 1, pulls: map[int]*pull{}, labels: map[string]*label{},
-		statuses: map[string][]*status{}, protections: map[string]*protection{}, verified: map[string]bool{},
+		statuses: map[string][]*status{}, protections: map[string]*protection{}, verifications: map[string]string{},
 	}
 	return bare, nil
 }

@@ -20,7 +20,8 @@ type review struct {
 
 var reviewRoutes = []route{
 	{"GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews", "pull_requests:read", listReviews},
-	{"POST /repos/{owner}/{repo}/pulls/{pull_number}/reviews", "pull_requests:write", createReview},
+	// Whoever may read may review; it counts from those who may write.
+	{"POST /repos/{owner}/{repo}/pulls/{pull_number}/reviews", "pull_requests:write:read", createReview},
 	{"GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews/{review_id}", "pull_requests:read", getReview},
 	{"PUT /repos/{owner}/{repo}/pulls/{pull_number}/reviews/{review_id}/dismissals", "pull_requests:write", dismissReview},
 	{"GET /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers", "pull_requests:read", listRequested},
@@ -33,7 +34,7 @@ func (s *Server) reviewJSON(r *repository, p *pull, v *review) object {
 	url := s.repoURL(r, "pulls", strconv.Itoa(p.number))
 	o := object{
 		"id": v.id, "node_id": nodeID("PRR", v.id), "user": s.userJSON(v.user), "body": v.body, "state": v.state, "html_url": html,
-		"pull_request_url": url, "author_association": "MEMBER", "commit_id": v.commit,
+		"pull_request_url": url, "author_association": r.association(v.user), "commit_id": v.commit,
 		"_links": object{"html": object{"href": html}, "pull_request": object{"href": url}},
 	}
 	if !v.submitted.IsZero() {
@@ -82,6 +83,9 @@ func createReview(c *call) (int, any, error) {
 	}
 	if in.CommitID == "" {
 		in.CommitID = p.headSHA
+	}
+	if kind, err := c.objectType(in.CommitID); err != nil || kind != "commit" || len(in.CommitID) != 40 {
+		return 0, nil, unprocessable("The commit is not part of the pull request")
 	}
 	v := &review{id: c.id(), user: c.who.account, state: state, body: in.Body, commit: in.CommitID}
 	p.reviews = append(p.reviews, v)

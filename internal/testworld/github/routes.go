@@ -33,7 +33,7 @@ type handler func(c *call) (int, any, error)
 type text struct{ mediaType, body string }
 
 // route is one operation and what it needs: a permission as installations have
-// them ("contents:write"), "app" for an App's JWT, "user" for a person, "" for
+// them ("contents:write", with a third part the role that a person needs), "app" for an App's JWT, "user" for a person, "" for
 // anybody. "checks:write" is for installations only.
 type route struct {
 	pattern, needs string
@@ -43,7 +43,7 @@ type route struct {
 func (s *Server) routes() http.Handler {
 	mux, comments := http.NewServeMux(), http.NewServeMux()
 	for _, table := range [][]route{
-		appRoutes, repositoryRoutes, refRoutes, objectRoutes, commitRoutes, contentRoutes, branchRoutes, pullRoutes,
+		appRoutes, repositoryRoutes, collaboratorRoutes, refRoutes, objectRoutes, commitRoutes, contentRoutes, branchRoutes, pullRoutes,
 		reviewRoutes, issueRoutes, statusRoutes, checkRoutes, suiteRoutes, hookRoutes, deliveryRoutes,
 	} {
 		for _, r := range table {
