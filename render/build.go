@@ -22,7 +22,7 @@ import (
 //
 // A build in this process can be neither cancelled nor bounded in memory.
 func build(ctx context.Context, fsys *treeFS, overlay string, ownSchema bool) (objects []map[string]any, err error) {
-	free, err := schema.use(ctx, ownSchema)
+	free, err := sharedKinds.use(ctx, ownSchema)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +51,8 @@ type panicked struct{ value string }
 
 func (p *panicked) Error() string { return "kustomize panicked: " + p.value }
 
-// schema guards kustomize's schema of Kubernetes kinds.
-var schema = &sharedSchema{users: semaphore.NewWeighted(math.MaxInt32)}
+// sharedKinds guards kustomize's schema of Kubernetes kinds.
+var sharedKinds = &sharedSchema{users: semaphore.NewWeighted(math.MaxInt32)}
 
 type sharedSchema struct {
 	users *semaphore.Weighted

@@ -24,6 +24,23 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Unfinished says that a build was stopped before its end, or ended by itself
+// with the process it ran in. It stands in an *Error. The overlay is the likely
+// cause and the machine a possible one, so a Renderer tries the same revision
+// again, after pauses that grow.
+type Unfinished struct {
+	// Reason is "time" or "memory" after the limit that was reached, or "crash".
+	Reason string
+	What   string // "did not finish within 30s"
+}
+
+func (e *Unfinished) Error() string {
+	if e.Reason == "crash" {
+		return e.What
+	}
+	return fmt.Sprintf("%s (render.limits.%s in the agent's configuration)", e.What, e.Reason)
+}
+
 // Empty says that a target renders to no object at all. It is a failure: only
 // a person's word, not an empty render, may empty an environment.
 type Empty struct {

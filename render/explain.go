@@ -20,7 +20,7 @@ func (s *scan) explain(err error) error {
 	var undecoded *Error
 	if errors.As(err, &undecoded) {
 		undecoded.Err = errors.New(plain(undecoded.Err.Error(), s.secrets()))
-		return s.locate(undecoded)
+		return s.built(nil).places().locate(undecoded)
 	}
 	if strings.Contains(err.Error(), "kustomization.yaml is empty") {
 		for _, k := range s.kustomizations {
@@ -37,7 +37,7 @@ func (s *scan) explain(err error) error {
 	}
 	text := plain(err.Error(), s.secrets())
 	if m := objectID.FindStringSubmatch(err.Error()); m != nil {
-		places := s.declared(m[1], m[2])
+		places := s.built(nil).places().declared(m[1], m[2])
 		if strings.Contains(err.Error(), "already registered id") {
 			object := m[1] + " " + m[2]
 			if m[3] != "[noNs]" {
@@ -45,16 +45,16 @@ func (s *scan) explain(err error) error {
 			}
 			e := &Error{File: top, Object: object, Err: errors.New("is there twice; keep one")}
 			if len(places) > 0 {
-				e.File, e.Line = places[0].path, places[0].line
+				e.File, e.Line = places[0].File, places[0].Line
 			}
 			if len(places) > 1 {
-				e.Err = fmt.Errorf("is there twice, also in %s; keep one", place(places[1].path, places[1].line))
+				e.Err = fmt.Errorf("is there twice, also in %s; keep one", place(places[1].File, places[1].Line))
 			}
 			return e
 		}
 		for _, p := range places {
 			if p.patch {
-				return &Error{File: p.path, Line: p.line, Err: errors.New(text)}
+				return &Error{File: p.File, Line: p.Line, Err: errors.New(text)}
 			}
 		}
 	}
@@ -66,18 +66,18 @@ var objectID = regexp.MustCompile(`\b([A-Z]\w*)\.[\w.\[\]-]+/([\w.:-]+)\.([a-z0-
 
 // badManifest finds the first manifest that is no object kustomize can take.
 func (s *scan) badManifest() error {
-	for _, f := range s.yamlFiles {
-		if f.patch {
+	for _, f := range s.manifests {
+		if f.Patch {
 			continue
 		}
-		docs, _ := parseYAML(s.fs.contents[f.path])
+		docs, _ := parseYAML(s.fs.contents[f.File])
 		for _, doc := range docs {
 			if len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" {
 				continue
 			}
 			root := doc.Content[0]
 			fail := func(field, reason string) error {
-				return &Error{File: f.path, Line: root.Line, Field: field, Err: errors.New(reason)}
+				return &Error{File: f.File, Line: root.Line, Field: field, Err: errors.New(reason)}
 			}
 			if root.Kind != yaml.MappingNode {
 				return fail("", "is no Kubernetes object: it has no fields")
@@ -103,53 +103,4 @@ func (s *scan) badManifest() error {
 		}
 	}
 	return nil
-}
-
-// declaration is where a file declares or patches an object.
-type declaration struct {
-	path  string
-	line  int
-	patch bool
-}
-
-// declared finds the documents of a kind and a name, as far as files tell: a
-// prefix or suffix may have been added since.
-func (s *scan) declared(kind, objectName string) []declaration {
-	var all []declaration
-	for _, f := range s.yamlFiles {
-		docs, _ := parseYAML(s.fs.contents[f.path])
-		for _, doc := range docs {
-			if len(doc.Content) == 0 {
-				continue
-			}
-			k, metadata := childOf(doc.Content[0], "kind"), childOf(doc.Content[0], "metadata")
-			if k == nil || metadata == nil || k.Value != kind {
-				continue
-			}
-			if n := childOf(metadata, "name"); n != nil && n.Value != "" && strings.Contains(objectName, n.Value) {
-				all = append(all, declaration{f.path, doc.Content[0].Line, f.patch})
-			}
-		}
-	}
-	return all
-}
-
-// locate adds the file to an error that names an object alone.
-func (s *scan) locate(err error) error {
-	var e *Error
-	if !errors.As(err, &e) || e.File != "" {
-		return err
-	}
-	e.File = s.kustomizations[0].file
-	kind, named, _ := strings.Cut(e.Object, " ")
-	if _, after, ok := strings.Cut(named, "/"); ok {
-		named = after
-	}
-	for _, d := range s.declared(kind, named) {
-		if !d.patch {
-			e.File, e.Line = d.path, d.line
-			break
-		}
-	}
-	return e
 }

@@ -10,21 +10,28 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// imagesOf finds every image that an object names: in the containers of pods
-// and pod templates wherever they stand, in image volumes, and in every field
-// of any kind whose name says that it holds an image. What is found but cannot
-// be read as one image is an error: it cannot be verified either.
-func imagesOf(o *unstructured.Unstructured) ([]Image, error) {
-	if o.GroupVersionKind().Group == "" && (o.GetKind() == "ConfigMap" || o.GetKind() == "Secret") {
-		return nil, nil // data, which no kubelet runs
+// found is what the search of one object brought.
+type found struct{ images, unlisted []Image }
+
+// of finds every image that an object names: in the containers of pods and pod
+// templates wherever they stand, in image volumes, in every field of any kind
+// whose name says that it holds an image, and in the fields that are listed for
+// its kind. What is found but cannot be read as one image is an error: it cannot
+// be verified either. So is what merely looks like an image, in a custom
+// resource, unless it is to be reported.
+func (f imageFields) of(o *unstructured.Unstructured) (found, error) {
+	kind := o.GroupVersionKind().GroupKind()
+	if kind.Group == "" && (kind.Kind == "ConfigMap" || kind.Kind == "Secret") {
+		return found{}, nil // data, which no kubelet runs
 	}
-	find := imageFinder{object: objectName(o), workload: workloads[o.GroupVersionKind().GroupKind().String()]}
+	find := imageFinder{object: objectName(o), kind: kind, workload: workloads[kind.String()], custom: !builtIn[kind.Group], fields: f}
 	if err := find.in(o.Object, ""); err != nil {
-		return nil, err
+		return found{}, err
 	}
-	return find.images, nil
+	return found{find.images, find.unlisted}, nil
 }
 
 // workloads are the kinds whose containers the kubelet runs: a container
@@ -37,30 +44,58 @@ var workloads = map[string]bool{
 
 type imageFinder struct {
 	object   string
+	kind     schema.GroupKind
 	workload bool
-	images   []Image
+	custom   bool
+	fields   imageFields
+
+	images, unlisted []Image
+	inContainer      int // how many lists of containers the search is inside of
 }
 
 // in looks through a value, the keys of maps in order.
 func (f *imageFinder) in(value any, field string) error {
 	switch v := value.(type) {
 	case map[string]any:
+		if reference, at, ok := composed(v, field); ok && at == field {
+			if err := f.unlistedText(reference, at); err != nil {
+				return err
+			}
+		}
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			if err := f.inField(key, v[key], fieldUnder(field, key)); err != nil {
 				return err
 			}
 		}
 	case []any:
-		for i, child := range v {
-			if err := f.in(child, fmt.Sprintf("%s[%d]", field, i)); err != nil {
-				return err
-			}
+		return f.inList(v, field, f.unlistedText)
+	case string:
+		return f.unlistedText(v, field)
+	}
+	return nil
+}
+
+// inList looks through the items of a list; texts among them go to text.
+func (f *imageFinder) inList(list []any, field string, text func(value, field string) error) error {
+	for i, child := range list {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		done, err := f.configured(child, at)
+		if s, ok := child.(string); ok && !done && err == nil {
+			err = text(s, at)
+		} else if !done && err == nil {
+			err = f.in(child, at)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 func (f *imageFinder) inField(key string, value any, field string) error {
+	if done, err := f.configured(value, field); done || err != nil {
+		return err
+	}
 	switch {
 	case selectors[key]:
 		return nil // names and values of labels, which run nothing
@@ -68,27 +103,36 @@ func (f *imageFinder) inField(key string, value any, field string) error {
 		if err := f.inContainers(value, field); err != nil {
 			return err
 		}
+		f.inContainer++
+		defer func() { f.inContainer-- }()
+	case f.inContainer > 0 && texts[key]:
+		return nil // what a container is told, not what it is
 	case namesImage(key):
 		switch v := value.(type) {
 		case string:
 			return f.add(v, field)
 		case map[string]any:
 			if reference, at, ok := composed(v, field); ok {
-				if err := f.add(reference, at); err != nil {
-					return err
-				}
+				return f.addComposed(v, reference, at, field)
 			}
 		case []any:
-			for i, child := range v {
-				if s, ok := child.(string); ok {
-					if err := f.add(s, fmt.Sprintf("%s[%d]", field, i)); err != nil {
-						return err
-					}
-				}
-			}
+			return f.inList(v, field, f.add)
 		}
 	}
 	return f.in(value, field)
+}
+
+// addComposed notes an image that is written in parts, and looks through the
+// rest of the map.
+func (f *imageFinder) addComposed(v map[string]any, reference, at, field string) error {
+	if err := f.add(reference, at); err != nil {
+		return err
+	}
+	rest := maps.Clone(v)
+	for _, part := range parts {
+		delete(rest, part)
+	}
+	return f.in(rest, field)
 }
 
 // inContainers refuses containers of a built-in workload without an image.
@@ -112,12 +156,16 @@ func (f *imageFinder) inContainers(value any, field string) error {
 var (
 	containers = map[string]bool{"containers": true, "initContainers": true, "ephemeralContainers": true}
 	selectors  = map[string]bool{"labels": true, "matchLabels": true, "nodeSelector": true}
+	texts      = map[string]bool{"env": true, "args": true, "command": true}
 	imageField = regexp.MustCompile(`(?i)image(s|name|ref|reference)?$`)
 )
 
 // namesImage says whether a field or annotation of this name holds an image:
 // image, images, sidecarImage, imageName, sidecar.istio.io/proxyImage.
 func namesImage(key string) bool { return imageField.MatchString(key) }
+
+// parts are the fields of an image that is written in parts.
+var parts = []string{"reference", "ref", "registry", "repository", "name", "tag", "digest"}
 
 // composed puts an image together that is written in parts, as charts have it:
 // {repository, tag, digest}, or {reference} as in image volumes.

@@ -218,6 +218,7 @@ func TestImagesHaveANormalForm(t *testing.T) {
 		}
 		want.Reference, want.Digest = reference, d
 		want.Object, want.Field = "Deployment web", "spec.template.spec.containers[0].image"
+		want.File, want.Line = "overlays/dev/object.yaml", 14
 		if got := release.Images[0]; got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", reference, got, want)
 		}

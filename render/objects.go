@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -131,14 +132,33 @@ func clean(o *unstructured.Unstructured) {
 }
 
 // digestOf identifies sorted objects by their content: SHA-256 over their JSON
-// with sorted keys, one object a line.
-func digestOf(objects []*unstructured.Unstructured) (string, error) {
+// with sorted keys, one object a line. It measures each on the way.
+func digestOf(objects []*unstructured.Unstructured, limits Limits) (string, error) {
 	h := sha256.New()
-	encoder := json.NewEncoder(h) // sorts the keys of maps
+	var total int64
 	for _, o := range objects {
-		if err := encoder.Encode(o.Object); err != nil {
+		encoded := &counter{Writer: h}
+		if err := json.NewEncoder(encoded).Encode(o.Object); err != nil { // sorts the keys of maps
 			return "", &Error{Object: objectName(o), Err: fmt.Errorf("cannot be written as JSON: %w", err)}
+		}
+		if err := measure(o, encoded.n, limits); err != nil {
+			return "", err
+		}
+		if total += int64(encoded.n); total > limits.Output {
+			return "", &Error{Object: objectName(o), Err: &Exceeded{"output", "the objects up to this one are larger than the limit of " + size(limits.Output) + " of JSON"}}
 		}
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// counter counts what is written.
+type counter struct {
+	io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.n += n
+	return n, err
 }

@@ -18,7 +18,7 @@ import (
 // file or inline: only plugins that are part of kustomize, none of which runs
 // helm, and none that reads what is not in the revision.
 func (s *scan) plugins(folder string, content []byte) error {
-	free, err := schema.use(s.ctx, false)
+	free, err := sharedKinds.use(s.ctx, false)
 	if err != nil {
 		return err
 	}

@@ -52,8 +52,8 @@ func (s *scan) secrets() []string {
 		}
 		values[base64.StdEncoding.EncodeToString([]byte(value))] = len(value) > 0
 	}
-	for _, f := range s.yamlFiles {
-		secretValues(s.fs.contents[f.path], f.patch, add)
+	for _, f := range s.manifests {
+		secretValues(s.fs.contents[f.File], f.Patch, add)
 	}
 	for _, k := range s.kustomizations {
 		for _, p := range k.content.Patches {

@@ -22,6 +22,13 @@ type Release struct {
 	// Digest identifies the content: the same objects have the same digest
 	// whatever the commit. "sha256:…"
 	Digest string
+	// Unlisted are texts of custom resources that look like images and stand in
+	// fields that ImageFields does not list, where it asks for them to be reported.
+	// Nothing is verified about them.
+	Unlisted []Image
+	// Places tells for each object, by its name as in Image.Object, where it is
+	// declared. It is as good as files tell, and no part of the content.
+	Places map[string]Place
 }
 
 // Image is one image field of one object.
@@ -38,6 +45,10 @@ type Image struct {
 	// "spec.template.spec.containers[0].image".
 	Object string
 	Field  string
+	// File and Line are where its digest is written, in images: or in a manifest;
+	// empty and 0 where that is not known.
+	File string
+	Line int
 }
 
 // Pinned is the image by digest alone, without a tag: what is verified and what runs.

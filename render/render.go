@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -14,35 +15,22 @@ import (
 
 // Options are a renderer's.
 type Options struct {
+	// Build builds overlays; nil is InProcess.
+	Build  Builder
 	Limits Limits
-}
-
-// Limits bound what one overlay may ask for. A field that is zero has the
-// default that stands beside it.
-type Limits struct {
-	Bytes   int64 // of all files that are read: 64 MiB
-	Nodes   int   // of one YAML document, its aliases unfolded: 1,000,000
-	Objects int   // that are rendered: 5,000
-}
-
-func (l Limits) orDefault() Limits {
-	if l.Bytes == 0 {
-		l.Bytes = 64 << 20
-	}
-	if l.Nodes == 0 {
-		l.Nodes = 1_000_000
-	}
-	if l.Objects == 0 {
-		l.Objects = 5_000
-	}
-	return l
+	Images ImageFields
+	// Now is the clock by which builds that did not finish are tried again; nil is
+	// time.Now.
+	Now func() time.Time
 }
 
 // Renderer renders targets and remembers, for each, its last outcome and all
 // that it depended on: a revision that changed none of that is not built again.
 type Renderer struct {
+	build  Builder
 	limits Limits
-	clean  cleanFiles
+	images imageFields
+	now    func() time.Time
 
 	mu    sync.Mutex
 	slots map[environments.Target]*slot
@@ -60,6 +48,10 @@ type outcome struct {
 	trace   trace
 	release Release
 	err     error
+	// tries counts the builds of this input that did not finish; the next may
+	// begin at again.
+	tries int
+	again time.Time
 }
 
 // Result is a target's release and whether it had to be built for it.
@@ -72,14 +64,22 @@ type Result struct {
 
 // New makes a renderer, which any number of goroutines may use.
 func New(o Options) *Renderer {
-	return &Renderer{limits: o.Limits.orDefault(), slots: map[environments.Target]*slot{}}
+	r := &Renderer{build: o.Build, limits: o.Limits.WithDefaults(), images: o.Images.compile(), now: o.Now, slots: map[environments.Target]*slot{}}
+	if r.build == nil {
+		r.build = InProcess()
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	return r
 }
 
 // Render builds a target at a revision into a release with every image pinned.
 //
 // Its errors are *Error, *Empty and *UnpinnedError, which a person must mend in
 // the repository, and others that may pass: a cancelled context, or a revision
-// whose files cannot be read. The same revision always ends the same way.
+// whose files cannot be read. The same revision always ends the same way, but
+// for an *Error with an *Unfinished in it: that is remembered for a while only.
 func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target environments.Target) (Result, error) {
 	s := r.slot(target)
 	select {
@@ -88,19 +88,54 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 	case <-ctx.Done():
 		return Result{}, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
 	}
+	tries := 0
 	if s.last != nil && s.last.trace.holds(rev.Tree) {
-		return s.last.result(rev.Commit, false)
+		if s.last.tries == 0 || r.now().Before(s.last.again) {
+			return s.last.result(rev.Commit, false)
+		}
+		tries = s.last.tries
 	}
-	fsys := newTreeFS(rev.Tree, r.limits.Bytes)
-	release, err := r.render(ctx, fsys, target)
-	if fsys.broken != nil {
-		return Result{Built: true}, fmt.Errorf("%s: %w", target, fsys.broken)
+	files := newTreeFiles(rev.Tree, r.limits)
+	built, err := r.build.Build(ctx, Job{Target: target, Limits: r.limits, Files: files})
+	var release Release
+	if err == nil {
+		release, err = judge(built, target, r.limits, r.images)
+	}
+	if files.broken != nil {
+		return Result{Built: true}, fmt.Errorf("%s: %w", target, files.broken)
 	}
 	if err != nil && ctx.Err() != nil {
 		return Result{Built: true}, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), ctx.Err())
 	}
-	s.last = &outcome{fsys.trace, release, err}
-	return s.last.result(rev.Commit, true)
+	last := &outcome{trace: files.trace, release: release, err: err}
+	var unfinished *Unfinished
+	switch {
+	case errors.As(err, &unfinished):
+		// What it had not read yet matters as well.
+		if e, ok := rev.Tree.Lookup(inTree(target.Overlay)); ok {
+			files.trace.content(inTree(target.Overlay), e)
+		}
+		last.tries = tries + 1
+		last.again = r.now().Add(pause(last.tries))
+	case err != nil && !ofTheOverlay(err):
+		return Result{Built: true}, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), err)
+	}
+	s.last = last
+	return last.result(rev.Commit, true)
+}
+
+// pause is how long after a number of builds that did not finish the next is
+// tried: a minute, then twice as long each time, up to an hour.
+func pause(tries int) time.Duration {
+	return min(time.Minute<<min(tries-1, 10), time.Hour)
+}
+
+// ofTheOverlay says whether an error is one that only the repository can mend.
+func ofTheOverlay(err error) bool {
+	var e *Error
+	var empty *Empty
+	var unpinned *UnpinnedError
+	return errors.As(err, &e) || errors.As(err, &empty) || errors.As(err, &unpinned)
 }
 
 func (r *Renderer) slot(target environments.Target) *slot {
@@ -128,54 +163,6 @@ func (r *Renderer) Forget(target environments.Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.slots, target)
-}
-
-// render scans, builds and judges one overlay.
-func (r *Renderer) render(ctx context.Context, fsys *treeFS, target environments.Target) (Release, error) {
-	overlay, err := overlayFolder(fsys, target)
-	if err != nil {
-		return Release{}, placed(err, target)
-	}
-	s := &scan{ctx: ctx, fs: fsys, limits: r.limits, clean: &r.clean, done: map[string]bool{}}
-	if err := s.folder(overlay); err != nil {
-		return Release{}, placed(err, target)
-	}
-	built, err := build(ctx, fsys, overlay, s.openAPI)
-	if fsys.refused != nil {
-		return Release{}, placed(fsys.refused, target)
-	}
-	if err != nil {
-		return Release{}, placed(s.explain(err), target)
-	}
-	objects, err := unpack(built)
-	if err != nil {
-		return Release{}, placed(err, target)
-	}
-	if len(objects) == 0 {
-		return Release{}, &Empty{Target: target, File: s.kustomizations[0].file, Reason: "renders to no object"}
-	}
-	if len(objects) > r.limits.Objects {
-		return Release{}, &Error{Target: target, File: s.kustomizations[0].file, Err: fmt.Errorf("renders to %d objects, the limit is %d", len(objects), r.limits.Objects)}
-	}
-	if err := order(objects); err != nil {
-		return Release{}, placed(s.locate(err), target)
-	}
-	release := Release{Target: target, Objects: objects}
-	for _, o := range objects {
-		images, err := imagesOf(o)
-		if err != nil {
-			return Release{}, placed(s.locate(err), target)
-		}
-		release.Images = append(release.Images, images...)
-	}
-	slices.SortStableFunc(release.Images, func(a, b Image) int { return strings.Compare(a.Object, b.Object) })
-	if unpinned := s.unpinned(release.Images); len(unpinned) > 0 {
-		return Release{}, &UnpinnedError{Target: target, Unpinned: unpinned}
-	}
-	if release.Digest, err = digestOf(objects); err != nil {
-		return Release{}, placed(err, target)
-	}
-	return release, nil
 }
 
 // overlayFolder is the target's overlay in the tree, in clean form.
@@ -210,25 +197,4 @@ func placed(err error, target environments.Target) error {
 		return e
 	}
 	return &Error{Target: target, Err: err}
-}
-
-// unpinned lists the images without a digest, each with the place in the
-// overlay's kustomization where its digest belongs.
-func (s *scan) unpinned(images []Image) []Unpinned {
-	var all []Unpinned
-	top := s.kustomizations[0]
-	for _, image := range images {
-		if image.Digest != "" {
-			continue
-		}
-		u := Unpinned{Image: image, File: top.file, ByHand: !reachable(image.Field)}
-		named, _, _ := strings.Cut(image.Reference, ":"+image.Tag)
-		for i, entry := range top.content.Images {
-			if entry.NewName == named || entry.NewName == "" && entry.Name == named {
-				u.Line = lineOf(s.fs.contents[top.file], fmt.Sprintf("images[%d]", i))
-			}
-		}
-		all = append(all, u)
-	}
-	return all
 }

@@ -25,10 +25,10 @@ type scan struct {
 	ctx    context.Context // of the one render that a scan is part of
 	fs     *treeFS
 	limits Limits
-	clean  *cleanFiles
+	known  *knownFiles
 
 	kustomizations []kustomization
-	yamlFiles      []yamlFile
+	manifests      []Manifest
 	// openAPI says that some kustomization brings a schema of its own.
 	openAPI bool
 
@@ -42,12 +42,6 @@ type kustomization struct {
 	content      types.Kustomization
 }
 
-// yamlFile is a file that is read as YAML.
-type yamlFile struct {
-	path  string
-	patch bool
-}
-
 // folder scans the kustomization in a folder and all that it reaches.
 func (s *scan) folder(folder string) error {
 	if s.done[folder] {
@@ -57,7 +51,7 @@ func (s *scan) folder(folder string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkYAML(file, content); err != nil {
+	if _, err := s.checkYAML(file, content); err != nil {
 		return err
 	}
 	var k types.Kustomization
@@ -155,7 +149,8 @@ func (s *scan) follow(folder string, ref reference) (string, error) {
 	if err != nil {
 		return ref.field, err
 	}
-	if err := s.checkYAML(to, content); err != nil {
+	documents, err := s.checkYAML(to, content)
+	if err != nil {
 		return "", err
 	}
 	if ref.role == aPlugin {
@@ -164,13 +159,13 @@ func (s *scan) follow(folder string, ref reference) (string, error) {
 		}
 		return "", nil
 	}
-	s.yamlFiles = append(s.yamlFiles, yamlFile{to, ref.role != aResource})
+	s.manifests = append(s.manifests, Manifest{to, ref.role != aResource, documents})
 	return "", nil
 }
 
 // inline checks YAML that stands as text in a kustomization.
 func (s *scan) inline(text string) error {
-	if err := checkYAML([]byte(text), s.limits.Nodes); err != nil {
+	if _, err := checkYAML([]byte(text), s.limits); err != nil {
 		err.Err = fmt.Errorf("line %d of the text: %w", err.Line, err.Err)
 		return errors.New(join(err.Field, err.Err.Error()))
 	}
@@ -271,18 +266,21 @@ func looksInline(value string) bool {
 	return strings.Contains(value, "\n") || strings.HasPrefix(strings.TrimSpace(value), "{")
 }
 
-// checkYAML checks a file once for every content it ever had.
-func (s *scan) checkYAML(file string, content []byte) error {
-	e, _ := s.fs.tree.Lookup(file)
-	if s.clean.has(e.Hash) {
-		return nil
+// checkYAML checks a file once for every content it ever had, and says what it
+// declares.
+func (s *scan) checkYAML(file string, content []byte) ([]Document, error) {
+	hash := s.fs.entries[file].Hash
+	if documents, ok := s.known.get(hash); ok {
+		return documents, nil
 	}
-	if err := checkYAML(content, s.limits.Nodes); err != nil {
+	docs, err := checkYAML(content, s.limits)
+	if err != nil {
 		err.File = file
-		return err
+		return nil, err
 	}
-	s.clean.add(e.Hash)
-	return nil
+	documents := documentsOf(docs)
+	s.known.put(hash, documents)
+	return documents, nil
 }
 
 var (

@@ -14,31 +14,61 @@ import (
 
 // checkYAML refuses what kustomize would accept in silence or refuse without
 // naming a line: duplicate keys, conflict markers, NUL bytes, text that is not
-// YAML, and aliases that unfold into more nodes than the limit. The error has
-// the line and never quotes a value.
-func checkYAML(content []byte, maxNodes int) *Error {
+// YAML, and aliases that unfold into more nodes or deeper nesting than the
+// limits. The error has the line and never quotes a value.
+func checkYAML(content []byte, limits Limits) ([]*yaml.Node, *Error) {
 	if line := conflictMarker(content); line > 0 {
-		return &Error{Line: line, Err: errors.New("a merge conflict is not resolved here")}
+		return nil, &Error{Line: line, Err: errors.New("a merge conflict is not resolved here")}
 	}
 	if i := bytes.IndexByte(content, 0); i >= 0 && !isUTF16(content) {
-		return &Error{Line: 1 + bytes.Count(content[:i], []byte("\n")), Err: errors.New("a NUL byte: the file is damaged or no text")}
+		return nil, &Error{Line: 1 + bytes.Count(content[:i], []byte("\n")), Err: errors.New("a NUL byte: the file is damaged or no text")}
+	}
+	if line := bracketsDeeper(content, limits.Depth); line > 0 {
+		return nil, &Error{Line: line, Err: tooDeep(limits)}
 	}
 	docs, err := parseYAML(content)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, doc := range docs {
-		count := nodeCounter{limit: maxNodes, known: map[*yaml.Node]int{}}
-		if n := count.of(doc); n > maxNodes {
-			return &Error{Line: doc.Line, Err: fmt.Errorf("the document has more than %d nodes once its aliases are unfolded, the limit", maxNodes)}
-		} else if n < 0 {
-			return &Error{Line: doc.Line, Err: errors.New("an anchor contains an alias of itself")}
+		m := measurer{limits: limits, known: map[*yaml.Node]extent{}}
+		e := m.of(doc)
+		switch {
+		case e.nodes < 0:
+			return nil, &Error{Line: doc.Line, Err: errors.New("an anchor contains an alias of itself")}
+		case e.nodes > limits.Nodes:
+			return nil, &Error{Line: doc.Line, Err: &Exceeded{"nodes", fmt.Sprintf("the document has more than %d nodes once its aliases are unfolded, the limit", limits.Nodes)}}
+		case e.depth > limits.Depth:
+			return nil, &Error{Line: doc.Line, Err: tooDeep(limits)}
 		}
 		if err := duplicateKey(doc); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return docs, nil
+}
+
+func tooDeep(limits Limits) error {
+	return &Exceeded{"depth", fmt.Sprintf("is nested more than %d levels deep, the limit", limits.Depth)}
+}
+
+// bracketsDeeper returns the first line in which more brackets are open than a
+// document of that depth can have, or 0. The parser takes a time that grows
+// with the square of the nesting, so what is far too deep does not get there.
+// Brackets in texts and comments count too, hence the wide margin.
+func bracketsDeeper(content []byte, depth int) int {
+	open := 0
+	for i, b := range content {
+		switch b {
+		case '[', '{':
+			if open++; open > 100*depth {
+				return 1 + bytes.Count(content[:i], []byte("\n"))
+			}
+		case ']', '}':
+			open = max(open-1, 0)
+		}
+	}
+	return 0
 }
 
 // parseYAML parses every document of a file into nodes.
@@ -92,37 +122,45 @@ func isUTF16(content []byte) bool {
 	return bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff"))
 }
 
-// nodeCounter counts the nodes of a document as if each alias were written out,
-// in the time of reading it once.
-type nodeCounter struct {
-	limit int
-	known map[*yaml.Node]int // of anchors; -1 while being counted
+// extent is how large a node is as if each alias in it were written out.
+type extent struct {
+	nodes int // more than the limit if it is; -1 for a node in itself
+	depth int
 }
 
-// of is the count, more than the limit if it is, or -1 for a node in itself.
-func (c nodeCounter) of(n *yaml.Node) int {
+// measurer finds the extent of documents, in the time of reading them once.
+type measurer struct {
+	limits Limits
+	known  map[*yaml.Node]extent // of anchors; -1 nodes while being counted
+}
+
+func (m measurer) of(n *yaml.Node) extent {
 	if n.Kind == yaml.AliasNode {
-		return c.of(n.Alias)
+		return m.of(n.Alias)
 	}
 	if n.Anchor != "" {
-		if count, ok := c.known[n]; ok {
-			return count
+		if e, ok := m.known[n]; ok {
+			return e
 		}
-		c.known[n] = -1
+		m.known[n] = extent{nodes: -1}
 	}
-	total := 1
+	total := extent{nodes: 1}
 	for _, child := range n.Content {
-		count := c.of(child)
-		if count < 0 {
-			return -1
+		e := m.of(child)
+		if e.nodes < 0 {
+			return e
 		}
-		if total += count; total > c.limit {
-			total = c.limit + 1
+		total.depth = max(total.depth, e.depth)
+		if total.nodes += e.nodes; total.nodes > m.limits.Nodes {
+			total.nodes = m.limits.Nodes + 1
 			break
 		}
 	}
+	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode {
+		total.depth++
+	}
 	if n.Anchor != "" {
-		c.known[n] = total
+		m.known[n] = total
 	}
 	return total
 }
@@ -185,6 +223,20 @@ func lineOf(content []byte, field string) int {
 		n, line = next, next.Line
 	}
 	return line
+}
+
+// nodeAt is the node at the end of some steps below another, or nil.
+func nodeAt(n *yaml.Node, steps ...string) *yaml.Node {
+	for _, step := range steps {
+		if n != nil && n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		if n == nil {
+			return nil
+		}
+		n = childOf(n, step)
+	}
+	return n
 }
 
 func childOf(n *yaml.Node, part string) *yaml.Node {

@@ -1,0 +1,197 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// ImageFields says what the names of fields do not: where the objects of some
+// kinds have images, and where they have none whatever it looks like.
+type ImageFields struct {
+	Kinds []KindFields
+	// ReportUnlisted lets a release have texts that look like images in fields that
+	// are not listed, and lists them in Release.Unlisted. Without, they are refused.
+	ReportUnlisted bool
+}
+
+// KindFields are fields of one kind, as messages write them, with [*] for every
+// item of a list: "spec.runner.image", "spec.steps[*].container",
+// "metadata.annotations[example.org/runner]".
+type KindFields struct {
+	Group, Kind string
+	// Fields hold an image wherever they are there, as one text or in parts. Where
+	// one is empty, the object says that it wants none.
+	Fields []string
+	// Ignore are no images.
+	Ignore []string
+}
+
+var fieldPath = regexp.MustCompile(`^[^.\[\]\s]+(\[\*\])*((\.[^.\[\]\s]+|\[[^\[\]\s]*[./][^\[\]\s]*\])(\[\*\])*)*$`)
+
+// Problems lists all that is wrong, each with the place in the configuration:
+// "kinds[2].fields[0]: …".
+func (f ImageFields) Problems() []string {
+	var problems []string
+	seen := map[schema.GroupKind]bool{}
+	for i, k := range f.Kinds {
+		say := func(field, format string, args ...any) {
+			problems = append(problems, fmt.Sprintf("kinds[%d]%s: ", i, field)+fmt.Sprintf(format, args...))
+		}
+		kind := schema.GroupKind{Group: k.Group, Kind: k.Kind}
+		switch {
+		case k.Kind == "":
+			say(".kind", "is missing")
+		case seen[kind]:
+			say("", "%s is listed twice; put its fields together", kind)
+		case builtIn[k.Group] && len(k.Ignore) > 0:
+			say(".ignore", "%s is built into Kubernetes, and its images are never ignored", kind)
+		case len(k.Fields)+len(k.Ignore) == 0:
+			say("", "%s lists no fields", kind)
+		}
+		seen[kind] = true
+		for list, fields := range map[string][]string{"fields": k.Fields, "ignore": k.Ignore} {
+			for j, field := range fields {
+				if !fieldPath.MatchString(field) {
+					say(fmt.Sprintf(".%s[%d]", list, j), "%q is no field; write it as spec.steps[*].image, keys with dots or slashes as metadata.annotations[example.org/image]", field)
+				} else if list == "ignore" && slices.Contains(k.Fields, field) {
+					say(fmt.Sprintf(".%s[%d]", list, j), "%q is among fields, too", field)
+				}
+			}
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// says is what a configuration says about a field.
+type says int
+
+const (
+	nothing says = iota
+	anImage
+	notAnImage
+)
+
+// imageFields is an ImageFields to look things up in.
+type imageFields struct {
+	kinds          map[schema.GroupKind]map[string]says
+	reportUnlisted bool
+}
+
+func (f ImageFields) compile() imageFields {
+	c := imageFields{map[schema.GroupKind]map[string]says{}, f.ReportUnlisted}
+	for _, k := range f.Kinds {
+		kind := schema.GroupKind{Group: k.Group, Kind: k.Kind}
+		if c.kinds[kind] == nil {
+			c.kinds[kind] = map[string]says{}
+		}
+		if !builtIn[k.Group] {
+			for _, field := range k.Ignore {
+				c.kinds[kind][field] = notAnImage
+			}
+		}
+		for _, field := range k.Fields { // the safer of two
+			c.kinds[kind][field] = anImage
+		}
+	}
+	return c
+}
+
+var index = regexp.MustCompile(`\[\d+\]`)
+
+func (f imageFields) says(kind schema.GroupKind, field string) says {
+	fields := f.kinds[kind]
+	if len(fields) == 0 {
+		return nothing
+	}
+	return fields[index.ReplaceAllLiteralString(field, "[*]")]
+}
+
+// configured handles a field that the configuration knows, and says whether
+// that was all there is to it.
+func (f *imageFinder) configured(value any, field string) (done bool, err error) {
+	switch f.fields.says(f.kind, field) {
+	case notAnImage:
+		return true, nil
+	case anImage:
+		reference := field
+		switch v := value.(type) {
+		case nil:
+			return true, nil
+		case string:
+			if v == "" {
+				return true, nil
+			}
+			reference = v
+		case map[string]any:
+			var ok bool
+			if reference, field, ok = composed(v, field); !ok {
+				return true, f.noImage(field)
+			}
+		default:
+			return true, f.noImage(field)
+		}
+		return true, f.addListed(reference, field)
+	}
+	return false, nil
+}
+
+func (f *imageFinder) noImage(field string) error {
+	return &Error{Object: f.object, Field: field, Err: errors.New("is listed as an image in the agent's configuration (render.images), and holds none; write registry/repository@sha256:…")}
+}
+
+// builtIn are the API groups of Kubernetes itself. Objects of all others are
+// custom resources.
+var builtIn = map[string]bool{
+	"": true, "apps": true, "autoscaling": true, "batch": true, "extensions": true, "policy": true,
+	"admissionregistration.k8s.io": true, "apiextensions.k8s.io": true, "apiregistration.k8s.io": true,
+	"authentication.k8s.io": true, "authorization.k8s.io": true, "certificates.k8s.io": true,
+	"coordination.k8s.io": true, "discovery.k8s.io": true, "events.k8s.io": true,
+	"flowcontrol.apiserver.k8s.io": true, "internal.apiserver.k8s.io": true, "networking.k8s.io": true,
+	"node.k8s.io": true, "rbac.authorization.k8s.io": true, "resource.k8s.io": true,
+	"scheduling.k8s.io": true, "storage.k8s.io": true, "storagemigration.k8s.io": true,
+}
+
+// looksLikeImage says whether a text can hardly be anything but an image: it
+// ends in a digest, or it is a host with a dot or a port, a path, and a tag.
+// URLs, hosts and paths alone are none.
+func looksLikeImage(text string) bool {
+	return len(text) <= 1024 && (byDigest.MatchString(text) || byTag.MatchString(text))
+}
+
+var (
+	byDigest = regexp.MustCompile(`^[A-Za-z0-9][\w.:/-]*@sha(256|384|512):[0-9A-Fa-f]{32,}$`)
+	byTag    = regexp.MustCompile(`^(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+(:\d+)?|[A-Za-z0-9-]+:\d+|\[[0-9a-fA-F:]+\](:\d+)?)/[A-Za-z0-9][\w./-]*:\w[\w.-]{0,127}(@\S+)?$`)
+)
+
+// unlistedText refuses or reports a text that looks like an image, in a custom
+// resource, where no rule took it for one.
+func (f *imageFinder) unlistedText(text, field string) error {
+	if !f.custom || !looksLikeImage(text) {
+		return nil
+	}
+	if f.fields.reportUnlisted {
+		image, _ := parseImage(text)
+		image.Reference, image.Object, image.Field = text, f.object, field
+		f.unlisted = append(f.unlisted, image)
+		return nil
+	}
+	listed := index.ReplaceAllLiteralString(field, "[*]")
+	return &Error{Object: f.object, Field: field, Err: fmt.Errorf("holds what looks like an image, %q, in a field that is not known to hold one, so it would run unverified. In the agent's configuration, under render.images.kinds with group %q and kind %q, add %q to fields, or to ignore if it is no image", shorten(text), f.kind.Group, f.kind.Kind, listed)}
+}
+
+// addListed notes an image of a listed field, which has no excuse for being none.
+func (f *imageFinder) addListed(reference, field string) error {
+	image, err := parseImage(strings.TrimPrefix(strings.TrimPrefix(reference, "oci://"), "docker://"))
+	if err != nil {
+		return &Error{Object: f.object, Field: field, Err: err}
+	}
+	image.Reference, image.Object, image.Field = reference, f.object, field
+	f.images = append(f.images, image)
+	return nil
+}
