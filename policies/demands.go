@@ -91,4 +91,7 @@ type PullRequest struct {
 	Author string
 	// Approvals are of the very head that was merged.
 	Approvals []string
+	// Rejected says why other approvals do not count: "bob approved 77be1c2,
+	// which is not the head". Texts of strangers.
+	Rejected []string
 }
