@@ -20,13 +20,29 @@ func AttachSignature(ctx context.Context, image name.Digest, text, signature []b
 	if err != nil {
 		return fmt.Errorf("attach a signature to %s: %w", image, err)
 	}
+	return AttachSigned(ctx, image, made, client...)
+}
+
+// AttachSigned adds a signature with all that cosign keeps beside it, such as
+// a certificate, to the image's .sig tag.
+func AttachSigned(ctx context.Context, image name.Digest, made oci.Signature, client ...remote.Option) error {
 	return attach(ctx, image, made, mutate.AttachSignatureToEntity, cosignremote.WriteSignatures, client)
 }
 
 // AttachEnvelope adds any DSSE envelope to the image's .att tag.
 func AttachEnvelope(ctx context.Context, image name.Digest, envelope []byte, predicateType string, client ...remote.Option) error {
-	made, err := static.NewAttestation(envelope, static.WithLayerMediaType(types.DssePayloadType),
-		static.WithAnnotations(map[string]string{"predicateType": predicateType}))
+	return AttachAttested(ctx, image, envelope, predicateType, nil, client...)
+}
+
+// AttachAttested is AttachEnvelope with what cosign keeps beside an envelope,
+// such as a certificate.
+func AttachAttested(
+	ctx context.Context, image name.Digest, envelope []byte, predicateType string, beside []static.Option, client ...remote.Option,
+) error {
+	made, err := static.NewAttestation(envelope, append([]static.Option{
+		static.WithLayerMediaType(types.DssePayloadType),
+		static.WithAnnotations(map[string]string{"predicateType": predicateType}),
+	}, beside...)...)
 	if err != nil {
 		return fmt.Errorf("attach an attestation to %s: %w", image, err)
 	}

@@ -228,8 +228,8 @@ func TestForgeriesAreRefusedByCosign(t *testing.T) {
 		"a signature over another digest": {Tag, func(ctx context.Context, good, bad name.Digest, key, _ *Key, client ...remote.Option) error {
 			return SignClaiming(ctx, bad, good, key, client...)
 		}, true},
-		"bytes that nobody signed": {Tag, func(ctx context.Context, _, bad name.Digest, key, _ *Key, client ...remote.Option) error {
-			text, _, err := key.signSimple(bad)
+		"bytes that nobody signed": {Tag, func(ctx context.Context, _, bad name.Digest, _, _ *Key, client ...remote.Option) error {
+			text, err := Text(bad)
 			if err != nil {
 				return err
 			}

@@ -15,7 +15,11 @@ import (
 
 // SignClaiming signs a statement about claimed and attaches it to image.
 func SignClaiming(ctx context.Context, image, claimed name.Digest, key *Key, client ...remote.Option) error {
-	text, signature, err := key.signSimple(claimed)
+	text, err := Text(claimed)
+	if err != nil {
+		return fmt.Errorf("sign %s: %w", claimed, err)
+	}
+	signature, err := key.SignText(text)
 	if err != nil {
 		return fmt.Errorf("sign %s: %w", claimed, err)
 	}
@@ -26,22 +30,11 @@ func SignClaiming(ctx context.Context, image, claimed name.Digest, key *Key, cli
 func AttestClaiming(
 	ctx context.Context, image, claimed name.Digest, key *Key, predicateType string, predicate any, scheme Scheme, client ...remote.Option,
 ) error {
-	about, err := statementAbout(claimed, predicateType, predicate, scheme)
+	about, err := Statement(claimed, predicateType, predicate, scheme)
 	if err != nil {
 		return fmt.Errorf("attest %s: %w", claimed, err)
 	}
-	if scheme == Bundle {
-		bundle, err := key.signBundle(about)
-		if err != nil {
-			return fmt.Errorf("attest %s: %w", claimed, err)
-		}
-		return AttachBundle(ctx, image, bundle, predicateType, client...)
-	}
-	envelope, err := key.signEnvelope(about)
-	if err != nil {
-		return fmt.Errorf("attest %s: %w", claimed, err)
-	}
-	return AttachEnvelope(ctx, image, envelope, predicateType, client...)
+	return AttestBody(ctx, image, key, Body{Content: about, PredicateType: predicateType}, scheme, client...)
 }
 
 // CopySignatures puts the .sig and .att tags of one image also on another,

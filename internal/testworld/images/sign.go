@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -71,7 +72,9 @@ type subject struct {
 	Digest map[string]string `json:"digest"`
 }
 
-func statementAbout(image name.Digest, predicateType string, predicate any, scheme Scheme) ([]byte, error) {
+// Statement is the in-toto statement that says something about the image, in
+// the version that goes with the scheme.
+func Statement(image name.Digest, predicateType string, predicate any, scheme Scheme) ([]byte, error) {
 	s := statement{Type: statementV01, PredicateType: predicateType, Predicate: predicate}
 	about := subject{Name: image.Context().Name(), Digest: map[string]string{"sha256": hex(image)}}
 	if scheme == Bundle {
@@ -84,29 +87,43 @@ func statementAbout(image name.Digest, predicateType string, predicate any, sche
 	return json.Marshal(s)
 }
 
-func (k *Key) signSimple(image name.Digest) (text, signature []byte, err error) {
-	text, err = payload.Cosign{Image: image}.MarshalJSON()
-	if err != nil {
-		return nil, nil, err
-	}
-	signature, err = k.signer.SignMessage(bytes.NewReader(text))
-	return text, signature, err
+// Text is what is signed in the scheme Tag: that this is the image.
+func Text(image name.Digest) ([]byte, error) { return payload.Cosign{Image: image}.MarshalJSON() }
+
+// Body is what the envelope of an attestation holds: a statement, unless
+// somebody is up to no good.
+type Body struct {
+	Content []byte
+	// PayloadType is what the envelope says it holds; empty means in-toto.
+	PayloadType string
+	// PredicateType goes into annotations, which nobody signs.
+	PredicateType string
 }
 
-func (k *Key) signEnvelope(statement []byte) ([]byte, error) {
-	return dsse.WrapSigner(k.signer, types.IntotoPayloadType).SignMessage(bytes.NewReader(statement))
+// SignText signs bytes as they are.
+func (k *Key) SignText(text []byte) ([]byte, error) {
+	return k.signer.SignMessage(bytes.NewReader(text))
 }
 
-func (k *Key) signBundle(statement []byte) ([]byte, error) {
-	envelope, err := k.signEnvelope(statement)
+// SignEnvelope signs a DSSE envelope around the body.
+func (k *Key) SignEnvelope(body Body) ([]byte, error) {
+	return dsse.WrapSigner(k.signer, cmp.Or(body.PayloadType, types.IntotoPayloadType)).SignMessage(bytes.NewReader(body.Content))
+}
+
+// AttestBody attaches an envelope around any body to the image.
+func AttestBody(ctx context.Context, image name.Digest, key *Key, body Body, scheme Scheme, client ...remote.Option) error {
+	envelope, err := key.SignEnvelope(body)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("attest %s: %w", image, err)
 	}
-	packed, err := bundle.MakeNewBundle(k.private.Public(), nil, statement, envelope, k.public, nil)
+	if scheme == Tag {
+		return AttachEnvelope(ctx, image, envelope, body.PredicateType, client...)
+	}
+	packed, err := bundle.MakeNewBundle(key.private.Public(), nil, body.Content, envelope, key.public, nil)
 	if err != nil {
-		return nil, fmt.Errorf("make a Sigstore bundle: %w", err)
+		return fmt.Errorf("make a Sigstore bundle for %s: %w", image, err)
 	}
-	return packed, nil
+	return AttachBundle(ctx, image, packed, body.PredicateType, client...)
 }
 
 func hex(image name.Digest) string { return image.DigestStr()[len("sha256:"):] }
