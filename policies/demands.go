@@ -28,8 +28,8 @@ type SignedCommits string
 
 const (
 	SignedNone  SignedCommits = ""      // no commit
-	SignedHead  SignedCommits = "head"  // the commit that is deployed, and nothing about those before it
-	SignedEvery SignedCommits = "every" // each commit of the branch since what was accepted last
+	SignedHead  SignedCommits = "head"  // the newest that touches the target, and nothing about those before it
+	SignedEvery SignedCommits = "every" // each that touches the target since what was accepted last
 )
 
 // Findings are all that was found out about a release. What is not in them was
@@ -66,23 +66,27 @@ type PolicyMessage struct {
 
 // Change is how a release that is new to its target came about.
 type Change struct {
-	// Rewritten says that what was accepted last is no ancestor of the commit.
-	Rewritten bool
 	// Accepted is the commit that was accepted last, empty if there is none.
 	Accepted string
-	// Commits are the commits of the branch since, the deployed one first.
+	// Rewritten says that it is no ancestor of the deployed commit.
+	Rewritten bool
+	// Commits are those of the branch, along first parents, since the accepted
+	// one that touch what the target is made of, newest first. Each has to be
+	// signed (or with SignedHead the newest), and each must have come by a pull
+	// request with enough approvals. There are none where the agent itself makes
+	// something else of the same files.
 	Commits []Commit
-	// PullRequest is the one by which the commit came, nil if there is none.
-	PullRequest *PullRequest
 }
 
-// Commit is one commit and who signed it.
+// Commit is one commit, who signed it and how it came to the branch.
 type Commit struct {
 	ID, Author, Subject string // the latter two are texts of strangers
 	// SignedBy names the trusted signer; empty if no signature counts.
 	SignedBy string
 	// Problem says why no signature counts: "is not signed".
 	Problem string
+	// PullRequest is the one by which it came, nil if it was pushed.
+	PullRequest *PullRequest
 }
 
 // PullRequest is how people brought a commit about.
