@@ -70,3 +70,42 @@ func (e *TooLarge) Error() string {
 func (e *TooLarge) Hint() string {
 	return "Keep the config repo to configuration: move large files out of the branch."
 }
+
+// CommitUnavailable says that the remote does not hand out a commit that was
+// asked for by its id: no branch or tag leads to it (any more).
+type CommitUnavailable struct {
+	Repository string
+	Commit     Commit
+}
+
+func (e *CommitUnavailable) Error() string {
+	return fmt.Sprintf("read commit %s of %s: the server has no such commit on any branch", e.Commit, e.Repository)
+}
+
+// Hint is the next step.
+func (e *CommitUnavailable) Hint() string {
+	return "If the branch was rewritten, push the commit again under any name. If a branch does lead to it, the git server hands out heads only: set uploadpack.allowReachableSHA1InWant there. What runs keeps running."
+}
+
+// HistoryTooLong says that there are too many commits between two commits for
+// all of them to be looked at.
+type HistoryTooLong struct {
+	Repository string
+	Head, Base Commit
+	Most       int
+	// Unrelated says that the remote does not know the base at all, so that it
+	// is no ancestor of the head. If not, it may be one.
+	Unrelated bool
+}
+
+func (e *HistoryTooLong) Error() string {
+	return fmt.Sprintf("read the history of %s from %s back to %s: more than %d commits", e.Repository, e.Head.Short(), e.Base.Short(), e.Most)
+}
+
+// Hint is the next step.
+func (e *HistoryTooLong) Hint() string {
+	if e.Unrelated {
+		return fmt.Sprintf("The branch was rewritten: the server does not know %s any more. Put it back, or allow environments to follow rewritten history.", e.Base.Short())
+	}
+	return "Bring the branch forward in smaller steps."
+}

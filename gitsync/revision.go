@@ -20,9 +20,35 @@ type Revision struct {
 	Author    string // "Ada Lovelace <ada@example.org>": text of a stranger, escape it
 	Committed time.Time
 	Subject   string // first line of the message: text of a stranger, escape it
+	Signature Signature
 	Tree      Tree
-	// Rewritten says that the head which was read before this one is not among
-	// its ancestors: somebody force-pushed. Where that cannot be told, because
-	// the change was too large to be fetched with its history, it is false.
-	Rewritten bool
+}
+
+// CommitInfo is a commit without its tree.
+type CommitInfo struct {
+	Commit    Commit
+	Parents   []Commit
+	Author    string // "Ada Lovelace <ada@example.org>": text of a stranger, escape it
+	Committer string // the same of whoever made the commit object
+	Authored  time.Time
+	Committed time.Time
+	Subject   string // first line of the message: text of a stranger, escape it
+	Signature Signature
+}
+
+// Line is how a branch came from one commit, the base, to another, the head.
+//
+// Only what commits say of their parents counts. Their dates are whatever their
+// authors wrote.
+type Line struct {
+	// Ancestor says that the base is the head or, through any parent, one of its
+	// ancestors. If not, somebody rewrote the branch.
+	Ancestor bool
+	// Commits are the head, its first parent, and so on, without the base and
+	// without what the base leads to. A commit that came by a merge is not among
+	// them: whoever made the merge vouches for it.
+	//
+	// They are none if the head is the base, and also if the branch was put back
+	// to a commit that the base leads to: look at Ancestor first.
+	Commits []CommitInfo
 }

@@ -16,3 +16,6 @@ func (m *Mirror) Waiting() int {
 	}
 	return m.next.waiting
 }
+
+// Aside reports whether something but the head is being read.
+func (m *Mirror) Aside() bool { return len(m.aside) > 0 }

@@ -22,6 +22,10 @@ type Limits struct {
 	Entries int
 	// Depth is how deep folders may lie in one another; 100.
 	Depth int
+	// Commit is what one commit object may hold, in bytes; 1 MiB.
+	Commit int64
+	// History is how many commits there may be between two; 5,000.
+	History int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -34,6 +38,10 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Transfer, 128<<20)
 	def(&l.Content, 256<<20)
 	def(&l.File, 32<<20)
+	def(&l.Commit, 1<<20)
+	if l.History == 0 {
+		l.History = 5_000
+	}
 	if l.Entries == 0 {
 		l.Entries = 100_000
 	}

@@ -4,7 +4,8 @@
 // A config repo is small, memory needs no volume and cannot be found corrupted
 // after a crash, and reading a file is a look into a map. What a revision
 // shares with the one before is kept, everything else is dropped at once, so
-// what is held does not grow with time.
+// what is held does not grow with time. Earlier revisions and history are
+// fetched when somebody asks for them.
 package gogit
 
 import (
@@ -15,8 +16,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -38,12 +41,12 @@ type Options struct {
 	Credentials func(context.Context) (user, password string, err error)
 	// CABundle is PEM of certificate authorities to trust beside the system's.
 	CABundle []byte
-	// Timeout bounds a fetch; a minute if zero.
+	// Timeout bounds each call; a minute if zero.
 	Timeout time.Duration
 	Limits  Limits
 }
 
-// Mirror reads one branch. It is safe for concurrent use.
+// Mirror reads one branch, and from its history. It is safe for concurrent use.
 type Mirror struct {
 	options Options
 	remote  transport.Transport
@@ -53,7 +56,11 @@ type Mirror struct {
 	running bool
 	next    *flight // of the callers that the running fetch does not serve
 
-	held *snapshot // only touched by the running fetch
+	held atomic.Pointer[snapshot] // only changed by the running fetch
+
+	// aside is taken by what reads anything but the head: one call at a time, so
+	// that many of them do not take many times the memory.
+	aside chan struct{}
 }
 
 // New returns a mirror that has read nothing yet.
@@ -80,7 +87,8 @@ func New(o Options) (*Mirror, error) {
 		options: o,
 		remote:  githttp.NewClientWithOptions(&http.Client{Transport: host, CheckRedirect: stayOnHost}, nil),
 		// Always in full: a branch may be called HEAD, or like a tag or a commit.
-		ref: "refs/heads/" + o.Branch,
+		ref:   "refs/heads/" + o.Branch,
+		aside: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -159,7 +167,7 @@ func (m *Mirror) run() {
 		if f == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeoutCause(f.ctx, m.options.Timeout, fmt.Errorf("no complete answer within %s", m.options.Timeout))
+		ctx, cancel := m.bounded(f.ctx)
 		f.rev, f.err = m.fetch(ctx)
 		cancel()
 		f.giveUp()
@@ -167,23 +175,29 @@ func (m *Mirror) run() {
 	}
 }
 
+func (m *Mirror) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, m.options.Timeout, fmt.Errorf("no complete answer within %s", m.options.Timeout))
+}
+
 func (m *Mirror) fetch(ctx context.Context) (gitsync.Revision, error) {
+	what := "branch " + m.options.Branch
 	session, refs, err := m.ask(ctx)
 	if err != nil {
-		return gitsync.Revision{}, m.explain(ctx, err)
+		return gitsync.Revision{}, m.explain(ctx, what, err)
 	}
 	head, ok := refs.References[m.ref]
 	if !ok {
 		return gitsync.Revision{}, &gitsync.BranchGone{Repository: m.options.URL, Branch: m.options.Branch}
 	}
-	if m.held != nil && m.held.head == head {
-		return m.held.revision, nil
+	held := m.held.Load()
+	if held != nil && held.head == head {
+		return held.revision, nil
 	}
-	next, err := m.advance(ctx, session, refs, head)
+	next, err := m.advance(ctx, session, refs, head, held)
 	if err != nil {
-		return gitsync.Revision{}, m.explain(ctx, err)
+		return gitsync.Revision{}, m.explain(ctx, what, err)
 	}
-	m.held = next
+	m.held.Store(next)
 	return next.revision, nil
 }
 
@@ -214,58 +228,62 @@ func (m *Mirror) ask(ctx context.Context) (transport.UploadPackSession, *packp.A
 // what keeps the answer small. Where something is missing after all (a revert
 // brought back a file from before our first fetch, or somebody rewrote the
 // branch) the head is fetched anew, by itself.
-func (m *Mirror) advance(ctx context.Context, session transport.UploadPackSession, refs *packp.AdvRefs, head plumbing.Hash) (*snapshot, error) {
-	if m.held != nil {
-		objects, err := m.receive(ctx, session, refs, head, m.held.head)
+func (m *Mirror) advance(ctx context.Context, session transport.UploadPackSession, refs *packp.AdvRefs, head plumbing.Hash, held *snapshot) (*snapshot, error) {
+	if held != nil {
+		received, err := m.receive(ctx, session, refs, wish{want: head, have: held.head})
 		if err == nil {
 			var next *snapshot
-			if next, err = m.build(objects, head); err == nil {
-				next.revision.Rewritten = !descends(objects, head, m.held.head)
+			if next, err = m.build(received, head, held); err == nil {
+				next.since, next.line = held.head, m.remember(received, head, held.head)
 				return next, nil
 			}
 		}
-		// A commit that is not sent is one that we are supposed to have: an
-		// ancestor of the commit held.
-		back := objects != nil && objects.Commits[head] == nil
 		if ctx.Err() != nil || !errors.Is(err, plumbing.ErrObjectNotFound) && !errors.As(err, new(*tooMuch)) && !errors.Is(err, errIncomplete) {
 			return nil, err
 		}
-		next, err := m.anew(ctx, session, refs, head)
-		if err != nil {
-			return nil, err
-		}
-		next.revision.Rewritten = back || objects != nil && !descends(objects, head, m.held.head)
-		return next, nil
 	}
-	return m.anew(ctx, session, refs, head)
-}
-
-// anew receives the head without its history.
-func (m *Mirror) anew(ctx context.Context, session transport.UploadPackSession, refs *packp.AdvRefs, head plumbing.Hash) (*snapshot, error) {
-	objects, err := m.receive(ctx, session, refs, head, plumbing.ZeroHash)
+	received, err := m.receive(ctx, session, refs, wish{want: head, alone: true})
 	if err != nil {
 		return nil, err
 	}
-	return m.build(objects, head)
+	return m.build(received, head, held)
 }
 
-// receive gets the objects that lead to head, without those that the commit we
-// have leads to, or without any history where we have none.
-func (m *Mirror) receive(ctx context.Context, session transport.UploadPackSession, refs *packp.AdvRefs, head, have plumbing.Hash) (*objects, error) {
+// wish is what is asked of the remote.
+type wish struct {
+	want plumbing.Hash
+	// have is a commit whose objects, and those of its history, are left out.
+	have plumbing.Hash
+	// alone leaves out the history.
+	alone bool
+	// commits leaves out files and folders, if the remote can do that.
+	commits bool
+}
+
+// receive gets the objects that lead to a commit.
+func (m *Mirror) receive(ctx context.Context, session transport.UploadPackSession, refs *packp.AdvRefs, w wish) (*objects, error) {
 	request := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
-	request.Wants = []plumbing.Hash{head}
-	if have != plumbing.ZeroHash {
-		request.Haves = []plumbing.Hash{have}
-	} else {
+	request.Wants = []plumbing.Hash{w.want}
+	if w.have != plumbing.ZeroHash {
+		request.Haves = []plumbing.Hash{w.have}
+	}
+	set := func(c capability.Capability) error { return request.Capabilities.Set(c) }
+	var err error
+	most := 0
+	if w.alone {
 		request.Depth = packp.DepthCommits(1)
-		if err := request.Capabilities.Set(capability.Shallow); err != nil {
-			return nil, err
-		}
+		err = set(capability.Shallow)
+	}
+	if w.commits && refs.Capabilities.Supports(capability.Filter) {
+		request.Filter = packp.FilterTreeDepth(0)
+		err = errors.Join(err, set(capability.Filter))
+		most = m.options.Limits.History
 	}
 	if refs.Capabilities.Supports(capability.NoProgress) {
-		if err := request.Capabilities.Set(capability.NoProgress); err != nil {
-			return nil, err
-		}
+		err = errors.Join(err, set(capability.NoProgress))
+	}
+	if err != nil {
+		return nil, err
 	}
 	response, err := session.UploadPack(ctx, request)
 	if errors.Is(err, transport.ErrEmptyUploadPackRequest) {
@@ -275,11 +293,20 @@ func (m *Mirror) receive(ctx context.Context, session transport.UploadPackSessio
 		return nil, err
 	}
 	defer response.Close()
-	return unpack(response, request.Capabilities, m.options.Limits)
+	known := slices.Contains(response.ACKs, w.have)
+	received, err := unpack(response, request.Capabilities, m.options.Limits, most)
+	if errors.Is(err, errTooMany) {
+		return nil, &tooManyCommits{known}
+	}
+	if err != nil {
+		return nil, err
+	}
+	received.known = known
+	return received, nil
 }
 
 // explain turns what the transport says into the errors of gitsync.
-func (m *Mirror) explain(ctx context.Context, err error) error {
+func (m *Mirror) explain(ctx context.Context, what string, err error) error {
 	var much *tooMuch
 	switch {
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
@@ -293,7 +320,7 @@ func (m *Mirror) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	return &readError{text: fmt.Sprintf("read branch %s of %s: %s", m.options.Branch, m.options.URL, plain(err)), cause: err}
+	return &readError{text: fmt.Sprintf("read %s of %s: %s", what, m.options.URL, plain(err)), cause: err}
 }
 
 // readError shows a cleaned text and keeps the cause for errors.Is.

@@ -2,6 +2,7 @@ package gogit_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -88,7 +89,7 @@ func TestTheHeadIsReadWithItsTree(t *testing.T) {
 	first := commit(t, r, git.Commit{Write: files("pawl.yaml", "one\n"), Message: "first"})
 	want := commit(t, r, git.Commit{Write: files("apps/web/a.yaml", "a\n", "apps/web-x/b", ""), Message: "second\n\nwith a body", Author: "ann"})
 	rev := fetch(t, mirror(t, options(r)))
-	if rev.Commit != want || rev.Subject != "second" || rev.Author != "ann <ann@users.noreply.github.com>" || len(rev.Parents) != 1 || rev.Parents[0] != first || rev.Rewritten {
+	if rev.Commit != want || rev.Subject != "second" || rev.Author != "ann <ann@users.noreply.github.com>" || len(rev.Parents) != 1 || rev.Parents[0] != first {
 		t.Errorf("read %+v", rev)
 	}
 	for path, text := range map[string]string{"pawl.yaml": "one\n", "apps/web/a.yaml": "a\n", "apps/web-x/b": ""} {
@@ -130,7 +131,7 @@ func TestAPushBringsOnlyWhatIsNewAndSharesTheRest(t *testing.T) {
 	server.ForgetRequests()
 	want := commit(t, r, git.Commit{Write: files("apps/app-7/base/deployment.yaml", "changed\n")})
 	after := fetch(t, m)
-	if after.Commit != want || after.Rewritten || content(t, after, "apps/app-7/base/deployment.yaml") != "changed\n" {
+	if after.Commit != want || content(t, after, "apps/app-7/base/deployment.yaml") != "changed\n" {
 		t.Errorf("read %+v", after)
 	}
 	var sent int64
@@ -169,7 +170,7 @@ func TestARevertToBeforeTheFirstFetchIsRead(t *testing.T) {
 		t.Fatal(err, out)
 	}
 	rev := fetch(t, m)
-	if content(t, rev, "a.yaml") != "old and good\n" || content(t, rev, "b.yaml") != "b\n" || rev.Rewritten {
+	if content(t, rev, "a.yaml") != "old and good\n" || content(t, rev, "b.yaml") != "b\n" {
 		t.Errorf("read %+v", rev)
 	}
 }
@@ -189,65 +190,8 @@ func TestAMergeOfABranchFromBeforeTheFirstFetchIsNoRewrite(t *testing.T) {
 	if err := r.Push(t.Context(), "ann", "main", strings.TrimSpace(merge)); err != nil {
 		t.Fatal(err)
 	}
-	if rev := fetch(t, m); rev.Rewritten || len(rev.Parents) != 2 || content(t, rev, "b.yaml") != "1\n" {
+	if rev := fetch(t, m); len(rev.Parents) != 2 || content(t, rev, "b.yaml") != "1\n" {
 		t.Errorf("read %+v", rev)
-	}
-}
-
-// catalogue 54: followed, but said.
-func TestARewrittenBranchIsFollowedAndSaid(t *testing.T) {
-	t.Parallel()
-	_, r := world(t)
-	first := commit(t, r, git.Commit{Write: files("a.yaml", "1\n")})
-	second := commit(t, r, git.Commit{Write: files("a.yaml", "2\n")})
-	m := mirror(t, options(r))
-	fetch(t, m)
-	for _, step := range []struct {
-		name      string
-		push      func() gitsync.Commit
-		rewritten bool
-	}{
-		{"an amended commit", func() gitsync.Commit {
-			return commit(t, r, git.Commit{Write: files("a.yaml", "3\n"), From: string(first)})
-		}, true},
-		{"a commit on top", func() gitsync.Commit { return commit(t, r, git.Commit{Write: files("a.yaml", "4\n")}) }, false},
-		{"unrelated history", func() gitsync.Commit {
-			sha, err := r.Run(t.Context(), "-c", "user.name=ann", "-c", "user.email=ann@example.org", "commit-tree", "-m", "root", string(second)+"^{tree}")
-			if err == nil {
-				err = r.Push(t.Context(), "ann", "main", strings.TrimSpace(sha))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			return gitsync.Commit(strings.TrimSpace(sha))
-		}, true},
-		{"back to an older commit of another line", func() gitsync.Commit {
-			if err := r.Push(t.Context(), "ann", "main", string(second)); err != nil {
-				t.Fatal(err)
-			}
-			return second
-		}, true},
-		{"back to the parent", func() gitsync.Commit {
-			if err := r.Push(t.Context(), "ann", "main", string(first)); err != nil {
-				t.Fatal(err)
-			}
-			return first
-		}, true},
-		{"forward again", func() gitsync.Commit {
-			if err := r.Push(t.Context(), "ann", "main", string(second)); err != nil {
-				t.Fatal(err)
-			}
-			return second
-		}, false},
-	} {
-		want := step.push()
-		rev := fetch(t, m)
-		if rev.Commit != want || rev.Rewritten != step.rewritten {
-			t.Errorf("%s: read %s, rewritten %v; want %s, %v", step.name, rev.Commit, rev.Rewritten, want, step.rewritten)
-		}
-		if again := fetch(t, m); again.Rewritten != rev.Rewritten {
-			t.Errorf("%s: said otherwise the second time", step.name)
-		}
 	}
 }
 
@@ -283,7 +227,7 @@ func TestABranchThatIsGoneIsAnErrorUntilItIsBack(t *testing.T) {
 	if err := r.Push(t.Context(), "ann", "main", string(head)); err != nil {
 		t.Fatal(err)
 	}
-	if rev := fetch(t, m); rev.Commit != head || rev.Rewritten {
+	if rev := fetch(t, m); rev.Commit != head {
 		t.Errorf("after it is back: %+v", rev)
 	}
 }
@@ -358,7 +302,7 @@ func TestAPackThatIsCutShortChangesNothing(t *testing.T) {
 		}
 		heal()
 	}
-	if rev := fetch(t, m); rev.Commit != second || rev.Rewritten || rev.Parents[0] != first {
+	if rev := fetch(t, m); rev.Commit != second || rev.Parents[0] != first {
 		t.Errorf("healed: %+v", rev)
 	}
 }
@@ -636,4 +580,14 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
+}
+
+// random does not compress.
+func random(t *testing.T) string {
+	t.Helper()
+	data := make([]byte, 32<<10)
+	if _, err := rand.Read(data); err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

@@ -9,37 +9,52 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // objects are those that one fetch received.
-type objects struct{ *memory.Storage }
+type objects struct {
+	*memory.Storage
+	// known says that the remote knows the commit that we said to have.
+	known bool
+}
 
-func newObjects() *objects { return &objects{memory.NewStorage()} }
+func newObjects() *objects { return &objects{Storage: memory.NewStorage()} }
 
-// errIncomplete says that a pack needs objects which it does not hold.
-var errIncomplete = errors.New("the pack builds on objects that were not sent")
+var (
+	// errIncomplete says that a pack needs objects which it does not hold.
+	errIncomplete = errors.New("the pack builds on objects that were not sent")
+	// errTooMany says that a pack holds more objects than were allowed.
+	errTooMany = errors.New("the pack holds too many objects")
+)
 
 // unpack reads a pack. It is weighed before it is unpacked, because unpacking
-// trusts what it says about sizes: a few bytes can stand for gigabytes.
-func unpack(response io.Reader, capabilities *capability.List, limits Limits) (*objects, error) {
+// trusts what it says about sizes: a few bytes can stand for gigabytes. If most
+// is not 0, a pack of more objects is not even read.
+func unpack(response io.Reader, capabilities *capability.List, limits Limits, most int) (*objects, error) {
 	switch {
 	case capabilities.Supports(capability.Sideband64k):
 		response = sideband.NewDemuxer(sideband.Sideband64k, response)
 	case capabilities.Supports(capability.Sideband):
 		response = sideband.NewDemuxer(sideband.Sideband, response)
 	}
-	pack, err := io.ReadAll(response)
+	received := newObjects()
+	var start [12]byte // "PACK", the version, the number of objects
+	switch n, err := io.ReadFull(response, start[:]); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return received, nil
+	case err != nil:
+		return nil, fmt.Errorf("receive: %w", err)
+	case most > 0 && int64(binary.BigEndian.Uint32(start[8:])) > int64(most):
+		return nil, errTooMany
+	}
+	rest, err := io.ReadAll(response)
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
-	received := newObjects()
-	if len(pack) == 0 {
-		return received, nil
-	}
+	pack := append(start[:], rest...)
 	if err := weigh(pack, limits); err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
@@ -111,33 +126,4 @@ func (p *prefix) deltaResult() int64 {
 		return 1 << 62
 	}
 	return int64(result)
-}
-
-// descends reports whether following parents leads from head to the commit,
-// within the commits received. Those behind the commit are never received, so
-// a history that does not lead there has been rewritten.
-func descends(received *objects, head, commit plumbing.Hash) bool {
-	seen := map[plumbing.Hash]bool{head: true}
-	for left := []plumbing.Hash{head}; len(left) > 0; {
-		at := left[len(left)-1]
-		left = left[:len(left)-1]
-		if at == commit {
-			return true
-		}
-		raw := received.Commits[at]
-		if raw == nil {
-			continue
-		}
-		var c object.Commit
-		if err := c.Decode(raw); err != nil {
-			continue
-		}
-		for _, parent := range c.ParentHashes {
-			if !seen[parent] {
-				seen[parent] = true
-				left = append(left, parent)
-			}
-		}
-	}
-	return false
 }

@@ -25,13 +25,13 @@ func FuzzUnpack(f *testing.F) {
 	f.Add([]byte("PACK\x00\x00\x00\x02\x00\x00\x00\x00"))
 	limits := Limits{Content: 1 << 20, File: 1 << 20}.withDefaults()
 	f.Fuzz(func(t *testing.T, pack []byte) {
-		received, err := unpack(bytes.NewReader(pack), capability.NewList(), limits)
+		received, err := unpack(bytes.NewReader(pack), capability.NewList(), limits, 0)
 		if err != nil || received == nil {
 			return
 		}
 		m := &Mirror{options: Options{Limits: limits}}
 		for head := range received.Commits {
-			if next, err := m.build(received, head); err == nil {
+			if next, err := m.build(received, head, nil); err == nil {
 				for p := range next.revision.Tree.All() {
 					if p == ".." || p == ".git" {
 						t.Errorf("%q", p)
@@ -87,18 +87,18 @@ func TestPacksThatUnpackToTooMuchAreRefused(t *testing.T) {
 		"a lying delta":   packOf(packed(plumbing.BlobObject, nil, base), packed(plumbing.REFDeltaObject, hash[:], append([]byte{1}, bytes.Repeat([]byte{0xff}, 30)...))),
 		"many full files": packOf(packed(plumbing.BlobObject, nil, make([]byte, 1<<20)), packed(plumbing.TreeObject, nil, make([]byte, 4<<20)), packed(plumbing.TreeObject, nil, make([]byte, 4<<20))),
 	} {
-		_, err := unpack(bytes.NewReader(pack), capability.NewList(), limits)
+		_, err := unpack(bytes.NewReader(pack), capability.NewList(), limits, 0)
 		var much *tooMuch
 		if !errors.As(err, &much) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	good := packOf(packed(plumbing.BlobObject, nil, base))
-	if received, err := unpack(bytes.NewReader(good), capability.NewList(), limits); err != nil || len(received.Blobs) != 1 {
+	if received, err := unpack(bytes.NewReader(good), capability.NewList(), limits, 0); err != nil || len(received.Blobs) != 1 {
 		t.Errorf("a good pack: %v", err)
 	}
 	thin := packOf(packed(plumbing.REFDeltaObject, hash[:], append(binary.AppendUvarint(binary.AppendUvarint(nil, 64<<10), 1), 1, 'y')))
-	if _, err := unpack(bytes.NewReader(thin), capability.NewList(), limits); !errors.Is(err, errIncomplete) {
+	if _, err := unpack(bytes.NewReader(thin), capability.NewList(), limits, 0); !errors.Is(err, errIncomplete) {
 		t.Errorf("a pack that builds on what was not sent: %v", err)
 	}
 }

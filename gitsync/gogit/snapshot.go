@@ -23,22 +23,27 @@ type snapshot struct {
 	// snapshots before and after.
 	folders map[string][]*gitsync.Node
 	content map[string][]byte // of files and links, by hash
+
+	// line is how the branch came here from the commit that was held before,
+	// nil where that was not seen.
+	since plumbing.Hash
+	line  *gitsync.Line
 }
 
 // build makes the snapshot of head from what was received and what is held.
-func (m *Mirror) build(received *objects, head plumbing.Hash) (*snapshot, error) {
-	raw := received.Commits[head]
-	if raw == nil {
-		return nil, fmt.Errorf("commit %s was not sent: %w", head, plumbing.ErrObjectNotFound)
+func (m *Mirror) build(received *objects, head plumbing.Hash, held *snapshot) (*snapshot, error) {
+	commit, err := received.commit(head, m.options.Limits)
+	if err != nil {
+		return nil, err
 	}
-	var commit object.Commit
-	if err := commit.Decode(raw); err != nil {
-		return nil, fmt.Errorf("commit %s: %w", head, err)
+	about, err := info(commit)
+	if err != nil {
+		return nil, err
 	}
 	b := &builder{received: received, limits: m.options.Limits,
 		snapshot: &snapshot{head: head, folders: map[string][]*gitsync.Node{}, content: map[string][]byte{}}}
-	if m.held != nil {
-		b.held = *m.held
+	if held != nil {
+		b.held = *held
 	}
 	children, err := b.folder(commit.TreeHash.String(), 0)
 	if err != nil {
@@ -54,26 +59,10 @@ func (m *Mirror) build(received *objects, head plumbing.Hash) (*snapshot, error)
 	}
 	root := &gitsync.Node{Name: ".", Entry: gitsync.Entry{Hash: commit.TreeHash.String(), Kind: gitsync.Folder}, Children: children}
 	b.revision = gitsync.Revision{
-		Commit:    gitsync.Commit(head.String()),
-		Author:    line(fmt.Sprintf("%s <%s>", commit.Author.Name, commit.Author.Email)),
-		Committed: commit.Committer.When,
-		Subject:   line(commit.Message),
-		Tree:      gitsync.TreeOf(root, read),
-	}
-	for _, p := range commit.ParentHashes {
-		b.revision.Parents = append(b.revision.Parents, gitsync.Commit(p.String()))
+		Commit: about.Commit, Parents: about.Parents, Author: about.Author, Committed: about.Committed,
+		Subject: about.Subject, Signature: about.Signature, Tree: gitsync.TreeOf(root, read),
 	}
 	return b.snapshot, nil
-}
-
-// line is the first line of a text, of a length that can be shown.
-func line(s string) string {
-	const most = 300
-	s, _, _ = strings.Cut(s, "\n")
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 type builder struct {

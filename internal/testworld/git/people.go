@@ -23,6 +23,10 @@ type Commit struct {
 	Delete []string
 	// Replace empties the tree first, so that Write is all there is.
 	Replace bool
+	// Merge is a revision that becomes the second parent.
+	Merge string
+	// Sign returns the armored signature of the commit object that it is given.
+	Sign func(payload []byte) (string, error)
 	// From starts from another revision than the branch's tip. A branch that
 	// exists is then moved as by a force-push.
 	From string
@@ -62,6 +66,13 @@ func (r *Repository) Commit(ctx context.Context, c Commit) (sha string, err erro
 	if parent != Zero {
 		fmt.Fprintf(&in, "from %s\n", parent)
 	}
+	if c.Merge != "" {
+		other, err := r.Resolve(ctx, c.Merge+"^{commit}")
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&in, "merge %s\n", other)
+	}
 	if c.Replace {
 		in.WriteString("deleteall\n")
 	}
@@ -79,6 +90,11 @@ func (r *Repository) Commit(ctx context.Context, c Commit) (sha string, err erro
 	sha = strings.TrimSpace(out)
 	if _, err := r.Run(ctx, "update-ref", "-d", scratch); err != nil {
 		return "", err
+	}
+	if c.Sign != nil {
+		if sha, err = r.sign(ctx, sha, c.Sign); err != nil {
+			return "", fmt.Errorf("sign a commit to %s of %s: %w", branch, r.Name, err)
+		}
 	}
 	return sha, r.MoveRef(ctx, by, branch, before, sha)
 }
