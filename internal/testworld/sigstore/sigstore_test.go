@@ -389,3 +389,21 @@ func TestExtensionsAreFulcios(t *testing.T) {
 func certificateSummary(content verify.VerificationContent) (certificate.Summary, error) {
 	return certificate.SummarizeCertificate(content.Certificate())
 }
+
+// Whoever an identity belongs to may say anything by it.
+func TestAnythingCanBeAttested(t *testing.T) {
+	t.Parallel()
+	s, r := newSigstore(t), start(t)
+	image := push(t, r, "one")
+	bodies, err := images.Hostile(image, images.ProvenanceV1(images.Build{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, scheme := range []images.Scheme{images.Tag, images.Bundle} {
+		for because, body := range bodies {
+			if err := s.AttestBody(t.Context(), image, release, body, scheme, Way{}); err != nil {
+				t.Errorf("%s in a %s: %v", because, scheme, err)
+			}
+		}
+	}
+}
