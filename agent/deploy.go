@@ -104,7 +104,7 @@ func (a *Agent) verify(ctx context.Context, release render.Release) (policies.Ve
 	if err != nil {
 		return policies.Verified{}, err
 	}
-	return policies.Judge(release, policies.Demands{Trust: a.options.Trust}, policies.Findings{Images: evidence})
+	return policies.Judge(release, policies.Demands{Trust: a.options.Trust}, policies.Findings{At: a.now(), Images: evidence})
 }
 
 // notice takes in what watching a cluster found.

@@ -136,7 +136,7 @@ func (a *Agent) decide(ctx context.Context, p *Plan, environment environments.En
 	}
 	return promote.Decide(promote.Input{
 		Pipeline: p.Pipeline, Environment: environment.Name, Head: p.Revision.Commit,
-		Sources: sources, Destination: a.overlaysOf(ctx, p, environment.Name), Trust: a.options.Trust,
+		Sources: sources, Destination: a.overlaysOf(ctx, p, environment.Name), Trust: a.options.Trust, Now: a.now(),
 	}), true
 }
 

@@ -59,7 +59,7 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 	}
 	stands := a.overlaysOf(ctx, p, first.Name)
 	decision := promote.DecideFirst(promote.FirstInput{
-		Pipeline: p.Pipeline, Destination: stands, Trust: a.options.Trust,
+		Pipeline: p.Pipeline, Destination: stands, Trust: a.options.Trust, Now: a.now(),
 		Candidates: a.candidates(ctx, first, stands),
 	})
 	a.journal.decided(decision)

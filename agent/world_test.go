@@ -153,7 +153,7 @@ func (w *world) Collect(_ context.Context, images []render.Image, trust policies
 	for _, i := range images {
 		e := policies.Evidence{Image: i.Pinned(), Exists: true}
 		if !w.unsigned[i.Digest] {
-			e.Signatures = []policies.Signature{{By: policies.SignedBy{Signer: "release", ID: trust.Keys(i.Repository)[0].ID()}}}
+			e.Signatures = []policies.Signature{{By: policies.SignedBy{Signer: "release", ID: trust.Signers(i.Repository)[0].ID()}}}
 		}
 		found[i.Pinned()] = e
 	}

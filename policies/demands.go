@@ -32,70 +32,49 @@ const (
 	SignedEvery SignedCommits = "every" // each that touches the target since what was accepted last
 )
 
-// Findings are all that was found out about a release. What is not in them was
-// not found, which never counts as good.
-type Findings struct {
-	// Images is the evidence by Image.Pinned.
-	Images map[string]Evidence
-	// Policies are the results of the policies, one for each.
-	Policies []PolicyResult
-	// Change is what is known of how the release came about; nil if it brings
-	// nothing new: the same release was accepted before.
-	Change *Change
+// strictness orders them. What is not known is the strictest, and Judge refuses
+// by it: somebody meant something.
+func (s SignedCommits) strictness() int {
+	switch s {
+	case SignedNone:
+		return 0
+	case SignedHead:
+		return 1
+	case SignedEvery:
+		return 2
+	}
+	return 3
 }
 
-// PolicyResult is what one policy said of a release.
-type PolicyResult struct {
-	// Policy is its name: "restricted-pods".
-	Policy string
-	// Denied and Warned are the messages of its rules.
-	Denied, Warned []PolicyMessage
-	// Problem says why there is no answer, which denies: a rule is undefined or
-	// has the wrong type, it failed, it took too long.
-	Problem string
+// NoDemands ask nothing, and change nothing that they are added to: where the
+// demands of a repository or of a level start. By themselves they cover no
+// image, so they refuse every one. The zero Demands are no such thing: they
+// refuse rewritten branches, and every image, whatever they are added to.
+func NoDemands() Demands {
+	return Demands{Trust: Trust{adds: true}, Commit: CommitDemand{FollowRewrites: true}}
 }
 
-// PolicyMessage is one thing that a policy has to say.
-type PolicyMessage struct {
-	Rule string // "deny", "deny_privileged"
-	Text string // of a stranger: escape it
-	// Object and Image are what it is about, if the policy says so:
-	// "Deployment shop/web".
-	Object, Image string
+// And are demands that accept what both accept and nothing else, except that
+// tightening trust (NewTightening) covers no image itself. Neither order nor
+// repetition matters.
+func (d Demands) And(other Demands) Demands {
+	out := Demands{
+		Trust:     d.Trust.And(other.Trust),
+		Policies:  set(append(set(d.Policies), other.Policies...)),
+		Commit:    CommitDemand{Signed: d.Commit.Signed, FollowRewrites: d.Commit.FollowRewrites && other.Commit.FollowRewrites},
+		Approvals: max(d.Approvals, other.Approvals),
+	}
+	// Of two unknown ones the text decides, so that their order does not.
+	a, b := d.Commit.Signed, other.Commit.Signed
+	if b.strictness() > a.strictness() || b.strictness() == a.strictness() && b > a {
+		out.Commit.Signed = b
+	}
+	return out
 }
 
-// Change is how a release that is new to its target came about.
-type Change struct {
-	// Accepted is the commit that was accepted last, empty if there is none.
-	Accepted string
-	// Rewritten says that it is no ancestor of the deployed commit.
-	Rewritten bool
-	// Commits are those of the branch, along first parents, since the accepted
-	// one that touch what the target is made of, newest first. Each has to be
-	// signed (or with SignedHead the newest), and each must have come by a pull
-	// request with enough approvals. There are none where the agent itself makes
-	// something else of the same files.
-	Commits []Commit
-}
-
-// Commit is one commit, who signed it and how it came to the branch.
-type Commit struct {
-	ID, Author, Subject string // the latter two are texts of strangers
-	// SignedBy names the trusted signer; empty if no signature counts.
-	SignedBy string
-	// Problem says why no signature counts: "is not signed".
-	Problem string
-	// PullRequest is the one by which it came, nil if it was pushed.
-	PullRequest *PullRequest
-}
-
-// PullRequest is how people brought a commit about.
-type PullRequest struct {
-	Number int
-	Author string
-	// Approvals are of the very head that was merged.
-	Approvals []string
-	// Rejected says why other approvals do not count: "bob approved 77be1c2,
-	// which is not the head". Texts of strangers.
-	Rejected []string
+// Fingerprint identifies what is asked: the same demands have the same one,
+// whatever order they were added in. Of policies it holds the names, not what
+// they say.
+func (d Demands) Fingerprint() string {
+	return contentID("demands", d.Trust.fingerprint(), set(append([]string{}, d.Policies...)), d.Commit.Signed, d.Commit.FollowRewrites, max(d.Approvals, 0))
 }

@@ -1,9 +1,6 @@
 package policies
 
-import (
-	"bytes"
-	"slices"
-)
+import "slices"
 
 // Evidence is what was found for one image digest.
 type Evidence struct {
@@ -35,7 +32,8 @@ type Attestation struct {
 	Scheme Scheme
 	// Type is the predicate's type as a URI: "https://slsa.dev/provenance/v1".
 	Type string
-	// Predicate is its content, one JSON value.
+	// Predicate is its content, one JSON value. It may be large and is shared by
+	// everybody who holds the evidence: it must not be changed.
 	Predicate []byte
 }
 
@@ -58,12 +56,28 @@ const (
 	SchemeBundle Scheme = "bundle" // a Sigstore bundle among the referrers
 )
 
+// Signers are the names of those whose signatures count, sorted.
+func (e Evidence) Signers() []string {
+	var out []string
+	for _, s := range e.Signatures {
+		out = append(out, s.By.Signer)
+	}
+	return set(out)
+}
+
+// AttestationTypes are the types of the attestations that count, as reports
+// call them, sorted: "cyclonedx", "slsaprovenance1".
+func (e Evidence) AttestationTypes() []string {
+	var out []string
+	for _, a := range e.Attestations {
+		out = append(out, PredicateName(a.Type))
+	}
+	return set(out)
+}
+
 func (e Evidence) clone() Evidence {
 	e.Signatures = slices.Clone(e.Signatures)
 	e.Attestations = slices.Clone(e.Attestations)
-	for i, a := range e.Attestations {
-		e.Attestations[i].Predicate = bytes.Clone(a.Predicate)
-	}
 	e.Rejected = slices.Clone(e.Rejected)
 	return e
 }

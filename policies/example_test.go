@@ -41,8 +41,8 @@ uVaSoMIK2akXocRMjChZghiGsS6I1N8q/ebpP9F//VVdLDBNtgCXp/24lA==
 	_, err = policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: map[string]policies.Evidence{web.Pinned(): evidence}})
 	fmt.Println(err)
 
-	signer := trust.Keys(web.Repository)[0]
-	evidence.Signatures = []policies.Signature{{By: policies.SignedBy{Signer: signer.Name, ID: signer.ID()}, Scheme: policies.SchemeTag}}
+	signer := trust.Signers(web.Repository)[0]
+	evidence.Signatures = []policies.Signature{{By: policies.SignedBy{Signer: signer.Name(), ID: signer.ID()}, Scheme: policies.SchemeTag}}
 	verified, err := policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: map[string]policies.Evidence{web.Pinned(): evidence}})
 	fmt.Println(verified.IsZero(), err)
 	// Output:

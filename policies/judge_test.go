@@ -48,9 +48,9 @@ func releaseOf(images ...render.Image) render.Release {
 func signedBy(trust policies.Trust, image render.Image, names ...string) map[string]policies.Evidence {
 	e := policies.Evidence{Image: image.Pinned(), Exists: true}
 	for _, n := range names {
-		for _, k := range trust.Keys(image.Repository) {
-			if k.Name == n {
-				e.Signatures = append(e.Signatures, policies.Signature{By: policies.SignedBy{Signer: n, ID: k.ID()}, Scheme: policies.SchemeTag})
+		for _, s := range trust.Signers(image.Repository) {
+			if s.Name() == n {
+				e.Signatures = append(e.Signatures, policies.Signature{By: policies.SignedBy{Signer: n, ID: s.ID()}, Scheme: policies.SchemeTag})
 			}
 		}
 	}

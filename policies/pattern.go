@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -87,6 +88,8 @@ func coverSegments(pattern, segments []string) bool {
 // used for references is laxer: it lets "acme/../evil" and "a//b" through,
 // which a registry or a proxy may resolve to something else than we matched.
 var repositoryPath = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+
+var errUnpinned = errors.New("is not pinned by a digest")
 
 var digestForm = regexp.MustCompile(`^sha256:[a-f0-9]{64}$`)
 

@@ -15,6 +15,8 @@ type Refusal struct {
 	Reason string
 	// Images are all places with a refused image, in the release's order.
 	Images []ImageRefusal
+	// Denials are all other reasons.
+	Denials []Denial
 }
 
 // ImageRefusal is one place with an image that may not run.
@@ -30,15 +32,87 @@ type ImageRefusal struct {
 	Hint string
 }
 
-// refusedShown bounds an error's text; Images has all of them.
-const refusedShown = 20
+// Denial is a reason that is not about an image's evidence.
+type Denial struct {
+	Kind DenialKind
+	// Subject is what is refused: the policy's name, "commit 8d2e1a7", "pull
+	// request #12".
+	Subject string
+	// Demanded is what would be enough. Found goes on after the subject: "is not
+	// signed". Both may hold the texts of strangers: escape them.
+	Demanded, Found string
+	// Hint is the next step, a sentence without its full stop.
+	Hint string
+	// Object is what a policy denies, if it says so, and File and Line where it
+	// is written, if that is known.
+	Object string
+	File   string
+	Line   int
+}
 
-// Error is one line for one image, and a line for each of several. Places
+// DenialKind is what denies.
+type DenialKind string
+
+const (
+	DeniedByPolicy    DenialKind = "policy"
+	DeniedByCommit    DenialKind = "commit"
+	DeniedByHistory   DenialKind = "history"
+	DeniedByApprovals DenialKind = "approvals"
+)
+
+func (d Denial) line() string {
+	subject := d.Subject
+	if d.Kind == DeniedByPolicy {
+		subject = "policy " + subject
+	}
+	where := ""
+	switch {
+	case d.File != "" && d.Line > 0:
+		where = fmt.Sprintf(" (%s, line %d)", d.File, d.Line)
+	case d.File != "":
+		where = fmt.Sprintf(" (%s)", d.File)
+	}
+	return fmt.Sprintf("%s %s%s. %s.", subject, d.Found, where, d.Hint)
+}
+
+const (
+	// refusedShown bounds an error's text; Images and Denials have all of them.
+	refusedShown = 20
+	// maxText bounds what somebody else wrote and a refusal repeats.
+	maxText = 400
+)
+
+// Error is one line for one reason, and a line for each of several. Places
 // with the same image and reason share one.
 func (r *Refusal) Error() string {
-	if len(r.Images) == 0 {
+	if r.Reason != "" || len(r.Images)+len(r.Denials) == 0 {
 		return fmt.Sprintf("%s: %s", r.Target, r.Reason)
 	}
+	lines := r.imageLines()
+	images := len(lines)
+	for _, d := range r.Denials {
+		lines = append(lines, d.line())
+	}
+	var b strings.Builder
+	switch {
+	case len(lines) == 1:
+		return fmt.Sprintf("%s: %s", r.Target, lines[0])
+	case images == len(lines):
+		fmt.Fprintf(&b, "%s: %d images are refused", r.Target, images)
+	default:
+		fmt.Fprintf(&b, "%s: refused for %d reasons", r.Target, len(lines))
+	}
+	for n, line := range lines {
+		if n == refusedShown {
+			fmt.Fprintf(&b, "\n  and %d more", len(lines)-n)
+			break
+		}
+		b.WriteString("\n  " + line)
+	}
+	return b.String()
+}
+
+func (r *Refusal) imageLines() []string {
 	type key struct{ image, found string }
 	more := map[key]int{}
 	var firsts []ImageRefusal
@@ -50,7 +124,8 @@ func (r *Refusal) Error() string {
 		}
 		more[k]++
 	}
-	line := func(i ImageRefusal) string {
+	var lines []string
+	for _, i := range firsts {
 		where := i.Object + ", " + i.Field
 		switch n := more[key{i.Image, i.Found}]; {
 		case n == 1:
@@ -58,21 +133,9 @@ func (r *Refusal) Error() string {
 		case n > 1:
 			where += fmt.Sprintf(", and %d more places", n)
 		}
-		return fmt.Sprintf("image %s %s (%s). %s.", shorten(i.Image), i.Found, where, i.Hint)
+		lines = append(lines, fmt.Sprintf("image %s %s (%s). %s.", shorten(i.Image), i.Found, where, i.Hint))
 	}
-	if len(firsts) == 1 {
-		return fmt.Sprintf("%s: %s", r.Target, line(firsts[0]))
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d images are refused", r.Target, len(firsts))
-	for n, i := range firsts {
-		if n == refusedShown {
-			fmt.Fprintf(&b, "\n  and %d more", len(firsts)-n)
-			break
-		}
-		b.WriteString("\n  " + line(i))
-	}
-	return b.String()
+	return lines
 }
 
 // Unavailable says that an image could not be checked because its registry

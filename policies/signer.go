@@ -1,6 +1,11 @@
 package policies
 
-import "crypto"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Signer is who may sign: exactly one of Key and Identity is set.
 type Signer struct {
@@ -30,54 +35,65 @@ func (s Signer) Name() string {
 	return ""
 }
 
-// Key is a public key whose signatures count.
-type Key struct {
-	// Name is what reports call the key.
-	Name string
-	// File is where PEM was read, for messages only.
-	File string
-	// PEM is the public key as "cosign generate-key-pair" writes it.
-	PEM []byte
-
-	id     string
-	public crypto.PublicKey
+// String is the signer in a sentence: `the key "release"`.
+func (s Signer) String() string {
+	if s.Identity != nil {
+		return fmt.Sprintf("the identity %q", clip(s.Identity.Name, 200))
+	}
+	return fmt.Sprintf("the key %q", clip(s.Name(), 200))
 }
 
-// ID identifies the key by its content, "sha256:…"; empty unless NewTrust made it.
-func (k Key) ID() string { return k.id }
-
-// Public is the parsed key; nil unless NewTrust made it.
-func (k Key) Public() crypto.PublicKey { return k.public }
-
-// Identity is a signer without a key of its own: whoever proves to an issuer
-// to be the subject gets a certificate for a few minutes (keyless signing).
-type Identity struct {
-	// Name is what reports call the identity.
-	Name string
-	// Issuer is the exact OpenID Connect issuer; or IssuerPattern a regular
-	// expression (RE2) that the whole issuer must match. Exactly one is set, and
-	// likewise of Subject and SubjectPattern.
-	Issuer, IssuerPattern   string
-	Subject, SubjectPattern string
-	// Root is whose certificates, logs and timestamps count.
-	Root Root
-
-	id string
+// signersOf joins keys and identities that NewTrust made, each content once
+// and in an order that does not depend on how they were written.
+func signersOf(keys []Key, identities []Identity) []Signer {
+	var out []Signer
+	for _, k := range keys {
+		out = append(out, Signer{Key: &k})
+	}
+	for _, i := range identities {
+		out = append(out, Signer{Identity: &i})
+	}
+	return distinct(out)
 }
 
-// ID identifies the identity and its root by content, "sha256:…"; empty unless
-// NewTrust made it.
-func (i Identity) ID() string { return i.id }
+// distinct keeps the first signer of each content, in the order of their names.
+func distinct(signers []Signer) []Signer {
+	slices.SortStableFunc(signers, func(a, b Signer) int {
+		return cmp.Or(cmp.Compare(a.ID(), b.ID()), cmp.Compare(a.Name(), b.Name()))
+	})
+	signers = slices.CompactFunc(signers, func(a, b Signer) bool { return a.ID() == b.ID() })
+	slices.SortStableFunc(signers, func(a, b Signer) int { return cmp.Compare(a.Name(), b.Name()) })
+	return signers
+}
 
-// Root is a Sigstore trust root.
-type Root struct {
-	// Name is what configuration and reports call it.
-	Name string
-	// JSON is the trusted_root.json.
-	JSON []byte
-	// What a signature must bring beside its certificate: an entry in the
-	// transparency log, a timestamp by the root's authority, and proof that the
-	// certificate was logged. One of the first two is always demanded: nothing
-	// else says that the certificate was valid when it was used.
-	TransparencyLog, Timestamp, CertificateLog bool
+func ids(signers []Signer) []string {
+	var out []string
+	for _, s := range signers {
+		out = append(out, s.ID())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// by names the signers of whom one suffices, or all are needed: `the key
+// "release"`, `one of the keys "backup", "release"`.
+func by(signers []Signer, all bool) string {
+	if len(signers) == 1 {
+		return signers[0].String()
+	}
+	kind := "signers"
+	if !slices.ContainsFunc(signers, func(s Signer) bool { return s.Key == nil }) {
+		kind = "keys"
+	} else if !slices.ContainsFunc(signers, func(s Signer) bool { return s.Identity == nil }) {
+		kind = "identities"
+	}
+	names := make([]string, len(signers))
+	for i, s := range signers {
+		names[i] = fmt.Sprintf("%q", clip(s.Name(), 200))
+	}
+	amount := "one"
+	if all {
+		amount = "each"
+	}
+	return fmt.Sprintf("%s of the %s %s", amount, kind, strings.Join(names, ", "))
 }

@@ -1,21 +1,13 @@
 package policies
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"time"
 )
 
-// Rule demands a signature of the images that it covers.
+// Rule demands evidence of the images that it covers.
 type Rule struct {
 	// Images is the pattern of the repositories: "ghcr.io/acme/*", where "*"
 	// matches within one path segment and "**" any number of segments. "**"
@@ -33,132 +25,264 @@ type Rule struct {
 // Trust is what must be known of an image before it runs. Rules add up: an
 // image must be covered by at least one, and satisfies every one that covers
 // it. So more rules never let more through, except for images that none
-// covered before. The zero Trust refuses every image.
+// covered before. The zero Trust refuses every image, whatever is added to it.
 type Trust struct {
-	rules []trustRule
+	// baselines say what may run at all: an image must be covered by each of
+	// them. None is one that covers nothing, unless adds is set.
+	baselines [][]trustRule
+	// added are rules that are demanded where they match, and cover nothing.
+	added []trustRule
+	// adds says that there is no baseline: this is only there to be added.
+	adds bool
+	// all says that every attestation by the signers is wanted.
+	all bool
 }
 
+// trustRule is a rule as NewTrust understood it.
 type trustRule struct {
-	Rule
-	pattern pattern
+	images       string
+	pattern      pattern
+	signers      []Signer
+	all          bool
+	attestations []attestationDemand
+	added        bool // by NewTightening
+	id           string
 }
 
-// NewTrust checks the rules and the keys in them, and reports every problem.
+// NewTrust checks the rules and everything in them, and reports every problem
+// with its path: `trust[0].keyless[1].subjectPattern: …`. What no rule covers
+// may not run.
 func NewTrust(rules []Rule) (Trust, error) {
-	var t Trust
-	var problems []error
-	byName := map[string]Key{}
-	for i, r := range rules {
-		at := fmt.Sprintf("trust[%d]", i)
-		p, err := parsePattern(r.Images)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s.images: %w", at, err))
-		}
-		if len(r.Keys) == 0 {
-			problems = append(problems, fmt.Errorf("%s.keys: is empty, so nothing could ever satisfy it; name at least one public key", at))
-		}
-		keys := make([]Key, 0, len(r.Keys))
-		for j, k := range r.Keys {
-			k, err := parseKey(k)
-			if err != nil {
-				problems = append(problems, fmt.Errorf("%s.keys[%d]: %w", at, j, err))
-				continue
-			}
-			if other, ok := byName[k.Name]; ok && other.id != k.id {
-				problems = append(problems, fmt.Errorf("%s.keys[%d]: %s has the same name as the different %s; names tell signers apart in every report", at, j, k, other))
-			}
-			byName[k.Name] = k
-			keys = append(keys, k)
-		}
-		t.rules = append(t.rules, trustRule{Rule: Rule{Images: r.Images, Keys: keys}, pattern: p})
-	}
-	if len(problems) > 0 {
-		return Trust{}, errors.Join(problems...)
-	}
-	return t, nil
-}
-
-// String names the key and its file.
-func (k Key) String() string {
-	if k.File == "" {
-		return fmt.Sprintf("key %q", k.Name)
-	}
-	return fmt.Sprintf("key %q (%s)", k.Name, k.File)
-}
-
-func parseKey(k Key) (Key, error) {
-	if k.Name == "" {
-		return Key{}, fmt.Errorf("a key (%s) has no name; reports name the signer", k.File)
-	}
-	block, rest := pem.Decode(k.PEM)
-	switch {
-	case block == nil:
-		return Key{}, fmt.Errorf("%s holds no PEM block; give it the file that cosign generate-key-pair calls cosign.pub", k)
-	case strings.Contains(block.Type, "PRIVATE KEY"):
-		return Key{}, fmt.Errorf("%s is a private key; the agent needs only the public half (cosign public-key), keep the other one away from it", k)
-	case block.Type != "PUBLIC KEY":
-		return Key{}, fmt.Errorf("%s is a PEM block of type %q; a \"PUBLIC KEY\" is needed", k, block.Type)
-	case len(bytes.TrimSpace(rest)) > 0:
-		return Key{}, fmt.Errorf("%s holds more than one PEM block; write one key to a file and list each", k)
-	}
-	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	parsed, err := parseRules(rules, false)
 	if err != nil {
-		return Key{}, fmt.Errorf("%s cannot be read as a public key: %w", k, err)
+		return Trust{}, err
 	}
-	switch key := public.(type) {
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-	case *rsa.PublicKey:
-		if key.N.BitLen() < 2048 {
-			return Key{}, fmt.Errorf("%s is an RSA key of %d bits; at least 2048 are needed", k, key.N.BitLen())
-		}
-	default:
-		return Key{}, fmt.Errorf("%s is a %T; ECDSA, Ed25519 and RSA keys are known", k, public)
-	}
-	sum := sha256.Sum256(block.Bytes)
-	k.id, k.public, k.PEM = "sha256:"+hex.EncodeToString(sum[:]), public, bytes.Clone(k.PEM)
-	return k, nil
+	return Trust{baselines: [][]trustRule{parsed}}, nil
 }
 
-// Rules returns the rules that cover a repository, given in its normal form.
-// Without any, images of that repository are refused.
-func (t Trust) Rules(repository string) []Rule {
-	var out []Rule
-	for _, r := range t.rules {
-		if r.pattern.covers(repository) {
-			out = append(out, Rule{Images: r.Images, Keys: slices.Clone(r.Keys)})
+// NewTightening makes trust of rules that may only refuse more, such as the
+// repository's own, to be added to another (And). By itself it covers nothing,
+// so it refuses every image; without rules it changes nothing. Its rules need
+// no signers of their own where all that they demand is attestations with
+// signers.
+func NewTightening(rules []Rule) (Trust, error) {
+	parsed, err := parseRules(rules, true)
+	if err != nil {
+		return Trust{}, err
+	}
+	return Trust{added: parsed, adds: true}, nil
+}
+
+// And is trust that demands what both demand. It covers what both cover, and
+// tightening changes nothing about that. Neither order nor repetition matters.
+func (t Trust) And(other Trust) Trust {
+	out := Trust{adds: t.adds && other.adds, all: t.all || other.all}
+	for _, baseline := range append(t.sets(), other.sets()...) {
+		if !slices.ContainsFunc(out.baselines, func(b []trustRule) bool { return slices.Equal(ruleIDs(b), ruleIDs(baseline)) }) {
+			out.baselines = append(out.baselines, baseline)
+		}
+	}
+	for _, rule := range slices.Concat(t.added, other.added) {
+		if !slices.ContainsFunc(out.added, func(r trustRule) bool { return r.id == rule.id }) {
+			out.added = append(out.added, rule)
 		}
 	}
 	return out
 }
 
-// Keys returns the distinct keys of all rules that cover a repository: the
-// keys by which a signature is worth looking for.
-func (t Trust) Keys(repository string) []Key {
-	var out []Key
-	for _, r := range t.rules {
-		if !r.pattern.covers(repository) {
-			continue
+// WithAttestations is the same trust, but asks whoever collects evidence for
+// all attestations by its signers, whether a rule demands them or not. Policies
+// read them.
+func (t Trust) WithAttestations() Trust {
+	t.all = true
+	return t
+}
+
+// sets are the baselines, of which the zero trust has one without rules.
+func (t Trust) sets() [][]trustRule {
+	if len(t.baselines) == 0 && !t.adds {
+		return [][]trustRule{nil}
+	}
+	return t.baselines
+}
+
+// covering are the rules that an image of the repository must satisfy. Without
+// any, it may not run.
+func (t Trust) covering(repository string) []trustRule {
+	matching := func(rules []trustRule) []trustRule {
+		return slices.DeleteFunc(slices.Clone(rules), func(r trustRule) bool { return !r.pattern.covers(repository) })
+	}
+	var out []trustRule
+	for _, baseline := range t.sets() {
+		rules := matching(baseline)
+		if len(rules) == 0 {
+			return nil
 		}
-		for _, k := range r.Keys {
-			if !slices.ContainsFunc(out, func(o Key) bool { return o.id == k.id }) {
-				out = append(out, k)
-			}
+		out = append(out, rules...)
+	}
+	if len(out) == 0 {
+		return nil // nothing but tightening
+	}
+	return append(out, matching(t.added)...)
+}
+
+// Covers reports whether images of a repository, given in its normal form, may
+// run at all, provided that they satisfy the rules.
+func (t Trust) Covers(repository string) bool { return len(t.covering(repository)) > 0 }
+
+// Signers returns the distinct signers of all rules that cover a repository and
+// of the attestations that these demand: the signers worth looking for.
+func (t Trust) Signers(repository string) []Signer {
+	var out []Signer
+	for _, r := range t.covering(repository) {
+		out = append(out, r.signers...)
+		for _, a := range r.attestations {
+			out = append(out, a.signers...)
 		}
 	}
-	return out
+	return distinct(out)
 }
 
 // Satisfied reports whether the evidence meets every rule that covers the
-// repository, and there is one. Judge asks the same and says what is missing.
-func (t Trust) Satisfied(repository string, e Evidence) bool {
-	rules := t.Rules(repository)
-	return e.Exists && len(rules) > 0 && len(unsatisfied(rules, e)) == 0
+// repository at this time, and there is one. Judge asks the same and says what
+// is missing.
+func (t Trust) Satisfied(repository string, e Evidence, at time.Time) bool {
+	rules := t.covering(repository)
+	if !e.Exists || len(rules) == 0 {
+		return false
+	}
+	for _, r := range rules {
+		if len(r.unmet(e, at)) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
-func unsatisfied(rules []Rule, e Evidence) []Rule {
-	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool {
-		return slices.ContainsFunc(e.Signatures, func(s Signature) bool {
-			return s.By.ID != "" && slices.ContainsFunc(r.Keys, func(k Key) bool { return k.id == s.By.ID })
-		})
+// WantsAll says that evidence which satisfies the rules is not enough for an
+// image of the repository: a rule demands that every attestation of a type
+// meets its conditions, or policies read them all. So whoever collects must
+// look at everything, and may not remember for long that there was no more.
+func (t Trust) WantsAll(repository string) bool {
+	rules := t.covering(repository)
+	return len(rules) > 0 && t.all || slices.ContainsFunc(rules, func(r trustRule) bool {
+		return slices.ContainsFunc(r.attestations, func(a attestationDemand) bool { return a.Every })
 	})
+}
+
+// Fingerprint identifies all that evidence for the repository depends on: what
+// was collected for one is good for another of the same fingerprint. Whether it
+// satisfies the rules is another question each time, because time is part of
+// the answer.
+func (t Trust) Fingerprint(repository string) string {
+	return contentID("trust of a repository", ruleIDs(t.covering(repository)), t.all)
+}
+
+// fingerprint identifies the trust as a whole.
+func (t Trust) fingerprint() string {
+	var baselines []string
+	for _, b := range t.sets() {
+		baselines = append(baselines, contentID("baseline", ruleIDs(b)))
+	}
+	return contentID("trust", set(baselines), ruleIDs(t.added), t.adds, t.all)
+}
+
+func ruleIDs(rules []trustRule) []string {
+	out := make([]string, 0, len(rules))
+	for _, r := range rules {
+		out = append(out, r.id)
+	}
+	return set(out)
+}
+
+// ruleParser remembers names, which tell signers apart in every report.
+type ruleParser struct {
+	problems []error
+	names    map[string]Signer
+}
+
+func parseRules(rules []Rule, added bool) ([]trustRule, error) {
+	p := &ruleParser{names: map[string]Signer{}}
+	var out []trustRule
+	for i, r := range rules {
+		out = append(out, p.rule(fmt.Sprintf("trust[%d]", i), r, added))
+	}
+	if len(p.problems) > 0 {
+		return nil, errors.Join(p.problems...)
+	}
+	return out, nil
+}
+
+func (p *ruleParser) report(at, format string, values ...any) {
+	p.problems = append(p.problems, fmt.Errorf("%s: %w", at, fmt.Errorf(format, values...)))
+}
+
+func (p *ruleParser) rule(at string, r Rule, added bool) trustRule {
+	out := trustRule{images: r.Images, all: r.All, added: added}
+	var err error
+	if out.pattern, err = parsePattern(r.Images); err != nil {
+		p.report(at+".images", "%w", err)
+	}
+	switch none := len(r.Keys)+len(r.Identities) == 0; {
+	case none && !added:
+		p.report(at+".keys", "is empty, and so is keyless, so nothing could ever satisfy it; name at least one public key or identity")
+	case none && len(r.Attestations) == 0:
+		p.report(at, "demands nothing; name signers under keys or keyless, or attestations")
+	}
+	out.signers = p.signers(at, r.Keys, r.Identities)
+	var demanded []string
+	for i, a := range r.Attestations {
+		here := fmt.Sprintf("%s.attestations[%d]", at, i)
+		demand := p.attestation(here, a)
+		if len(a.Keys)+len(a.Identities) == 0 {
+			demand.signers = out.signers
+			if len(r.Keys)+len(r.Identities) == 0 {
+				p.report(here, "has no keys and no keyless, and neither has its rule; name who may attest it")
+			}
+		}
+		demand.id = demand.contentID()
+		out.attestations = append(out.attestations, demand)
+		demanded = append(demanded, demand.id)
+	}
+	out.id = contentID("rule", out.images, ids(out.signers), out.all, set(demanded), out.added)
+	return out
+}
+
+func (p *ruleParser) signers(at string, keys []Key, identities []Identity) []Signer {
+	var goodKeys []Key
+	var goodIdentities []Identity
+	for i, k := range keys {
+		here := fmt.Sprintf("%s.keys[%d]", at, i)
+		k, err := parseKey(k)
+		if err != nil {
+			p.report(here, "%w", err)
+			continue
+		}
+		p.named(here, Signer{Key: &k})
+		goodKeys = append(goodKeys, k)
+	}
+	for i, identity := range identities {
+		here := fmt.Sprintf("%s.keyless[%d]", at, i)
+		identity, err := parseIdentity(here, identity)
+		if err != nil {
+			p.problems = append(p.problems, err)
+			continue
+		}
+		p.named(here, Signer{Identity: &identity})
+		goodIdentities = append(goodIdentities, identity)
+	}
+	return signersOf(goodKeys, goodIdentities)
+}
+
+func (p *ruleParser) named(at string, s Signer) {
+	describe := func(s Signer) string {
+		if s.Key != nil {
+			return s.Key.String()
+		}
+		return fmt.Sprintf("identity %q", clip(s.Identity.Name, 200))
+	}
+	if other, ok := p.names[s.Name()]; ok && other.ID() != s.ID() {
+		p.report(at, "%s has the same name as the different %s; names tell signers apart in every report", describe(s), describe(other))
+	}
+	p.names[s.Name()] = s
 }

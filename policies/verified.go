@@ -2,14 +2,21 @@
 // verdict. Collecting evidence from a registry is in cosign.
 package policies
 
-import "github.com/pawl-dev/pawl/render"
+import (
+	"slices"
 
-// Verified is a release whose every image was judged and found good. Only
-// Judge makes one that is not zero, and nothing else is ever applied. Go
-// lets anybody write the zero value, so whoever acts on one asks IsZero first.
+	"github.com/pawl-dev/pawl/render"
+)
+
+// Verified is a release whose every image was judged and found good, and which
+// no policy denies. Only Judge makes one that is not zero, and nothing else is
+// ever applied. Go lets anybody write the zero value, so whoever acts on one
+// asks IsZero first.
 type Verified struct {
 	release  render.Release
 	evidence []Evidence
+	policies []PolicyResult
+	demands  string
 }
 
 // IsZero reports whether v was not made by Judge.
@@ -33,4 +40,35 @@ func (v Verified) Evidence() []Evidence {
 		out = append(out, e.clone())
 	}
 	return out
+}
+
+// Policies returns what each policy said; none of them denied.
+func (v Verified) Policies() []PolicyResult { return clonePolicies(v.policies) }
+
+// Warning is what a policy has to say without denying.
+type Warning struct {
+	Policy string
+	PolicyMessage
+}
+
+// Warnings returns what the policies warn of.
+func (v Verified) Warnings() []Warning {
+	var out []Warning
+	for _, p := range v.policies {
+		for _, m := range p.Warned {
+			out = append(out, Warning{p.Policy, m})
+		}
+	}
+	return out
+}
+
+// Demands is the fingerprint of the demands that were met (Demands.Fingerprint).
+func (v Verified) Demands() string { return v.demands }
+
+func clonePolicies(results []PolicyResult) []PolicyResult {
+	results = slices.Clone(results)
+	for i, r := range results {
+		results[i].Denied, results[i].Warned = slices.Clone(r.Denied), slices.Clone(r.Warned)
+	}
+	return results
 }

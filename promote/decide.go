@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -24,6 +25,9 @@ type Input struct {
 	Destination EnvironmentState
 	// Trust is what a digest must satisfy before it is proposed at all.
 	Trust policies.Trust
+	// Now is when this is decided; without it nothing is young enough where
+	// Trust bounds an age.
+	Now time.Time
 }
 
 // Decision is what shall enter an environment.
@@ -176,7 +180,7 @@ func (in Input) application(env environments.Environment, dest TargetState) judg
 		if move.To == "" || move.To == now.digest && !now.ambiguous {
 			continue
 		}
-		if pinned := now.repository + "@" + move.To; move.Evidence.Image != pinned || !in.Trust.Satisfied(now.repository, move.Evidence) {
+		if pinned := now.repository + "@" + move.To; move.Evidence.Image != pinned || !in.Trust.Satisfied(now.repository, move.Evidence, in.Now) {
 			return wait(false, "there is no evidence that satisfies the trust for %s", short(now.repository, move.To))
 		}
 		moves = append(moves, move)

@@ -40,7 +40,7 @@ func newTrust() (policies.Trust, string) {
 	if err != nil {
 		panic(err)
 	}
-	return t, t.Keys("ghcr.io/acme/web")[0].ID()
+	return t, t.Signers("ghcr.io/acme/web")[0].ID()
 }
 
 // image is one as a release has it: image("web", "a") is

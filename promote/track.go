@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
@@ -19,6 +20,9 @@ type FirstInput struct {
 	// Candidates are what the tracked tags point to, by repository in normal form.
 	Candidates map[string]Candidate
 	Trust      policies.Trust
+	// Now is when this is decided; without it nothing is young enough where
+	// Trust bounds an age.
+	Now time.Time
 }
 
 // Candidate is what a tracked tag points to and what is known of it. Problem
@@ -105,7 +109,7 @@ func (in FirstInput) application(env environments.Environment, dest TargetState)
 		case c.Found.Digest == now.digest && !now.ambiguous:
 			continue
 		}
-		if pinned := now.repository + "@" + c.Found.Digest; c.Evidence.Image != pinned || !in.Trust.Satisfied(now.repository, c.Evidence) {
+		if pinned := now.repository + "@" + c.Found.Digest; c.Evidence.Image != pinned || !in.Trust.Satisfied(now.repository, c.Evidence, in.Now) {
 			return wait("%s (%s) has no evidence that satisfies the trust", short(now.repository, c.Found.Digest), rule(track))
 		}
 		b.Verdict = Go

@@ -212,7 +212,7 @@ func judged(t testing.TB, release render.Release) policies.Verified {
 		key := policies.Key{Name: "release", PEM: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})}
 		releases.trust, releases.err = policies.NewTrust([]policies.Rule{{Images: "**", Keys: []policies.Key{key}}})
 		if releases.err == nil {
-			releases.keyID = releases.trust.Keys("ghcr.io/acme/web")[0].ID()
+			releases.keyID = releases.trust.Signers("ghcr.io/acme/web")[0].ID()
 		}
 	})
 	if releases.err != nil {

@@ -2,6 +2,7 @@ package cosign_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/internal/testworld/registry"
@@ -30,7 +31,7 @@ func BenchmarkCollect(b *testing.B) {
 		look := []render.Image{imageAt(web)}
 		collect := func(b *testing.B, c *cosign.Collector) {
 			evidence, err := c.Collect(b.Context(), look, trust)
-			if err != nil || !trust.Satisfied(look[0].Repository, evidence[look[0].Pinned()]) {
+			if err != nil || !trust.Satisfied(look[0].Repository, evidence[look[0].Pinned()], time.Now()) {
 				b.Fatal(err, evidence)
 			}
 		}

@@ -20,7 +20,7 @@ func trustedKey(t testing.TB) policies.Key {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return trust.Keys("ghcr.io/acme/web")[0]
+	return *trust.Signers("ghcr.io/acme/web")[0].Key
 }
 
 // The library is open by default; what makes it safe is asserted one by one.

@@ -109,7 +109,12 @@ func (c *Collector) Collect(ctx context.Context, images []render.Image, trust po
 // this moment. The look has a deadline of its own and goes on when one of them
 // gives up.
 func (c *Collector) once(ctx context.Context, image render.Image, trust policies.Trust) (policies.Evidence, bool, error) {
-	keys := trust.Keys(image.Repository)
+	var keys []policies.Key
+	for _, s := range trust.Signers(image.Repository) {
+		if s.Key != nil {
+			keys = append(keys, *s.Key)
+		}
+	}
 	if len(keys) == 0 {
 		return policies.Evidence{}, false, nil
 	}
@@ -121,7 +126,7 @@ func (c *Collector) once(ctx context.Context, image render.Image, trust policies
 			return e, nil
 		}
 		e, err := c.look(ctx, image, trust, keys)
-		if err == nil && trust.Satisfied(image.Repository, e) {
+		if err == nil && trust.Satisfied(image.Repository, e, time.Now()) {
 			c.remembered.Add(key, clone(e))
 		}
 		return e, err
@@ -144,7 +149,7 @@ func (c *Collector) recall(image render.Image, trust policies.Trust) (policies.E
 		return policies.Evidence{}, false
 	}
 	e := v.(policies.Evidence)
-	if !trust.Satisfied(image.Repository, e) {
+	if !trust.Satisfied(image.Repository, e, time.Now()) {
 		return policies.Evidence{}, false
 	}
 	return clone(e), true
@@ -153,15 +158,7 @@ func (c *Collector) recall(image render.Image, trust policies.Trust) (policies.E
 // cacheKey holds all that the evidence depends on: a look ends as soon as the
 // rules are satisfied, so the same keys in other rules may need another look.
 func cacheKey(image render.Image, trust policies.Trust) string {
-	var b strings.Builder
-	b.WriteString(image.Pinned())
-	for _, rule := range trust.Rules(image.Repository) {
-		b.WriteString(" |")
-		for _, k := range rule.Keys {
-			b.WriteString(" " + k.ID())
-		}
-	}
-	return b.String()
+	return image.Pinned() + " " + trust.Fingerprint(image.Repository)
 }
 
 // clone keeps what is remembered apart from what callers hold.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -50,7 +51,7 @@ func (c *Collector) look(ctx context.Context, image render.Image, trust policies
 	}
 	l := &looking{client: c.client, repo: repo, digest: digest, keys: keys}
 	l.enough = func() bool {
-		return trust.Satisfied(image.Repository, policies.Evidence{Exists: true, Signatures: l.signatures})
+		return trust.Satisfied(image.Repository, policies.Evidence{Exists: true, Signatures: l.signatures}, time.Now())
 	}
 
 	// Whether the image is there and whether it is signed are asked at the same
