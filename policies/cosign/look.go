@@ -2,104 +2,222 @@ package cosign
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/sigstore/cosign/v2/pkg/oci/static"
-	cosigntypes "github.com/sigstore/cosign/v2/pkg/types"
-	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/pawl-dev/pawl/internal/oci"
 	"github.com/pawl-dev/pawl/policies"
-	"github.com/pawl-dev/pawl/render"
 )
 
-// Limits of what is looked at for one image and scheme. Whoever may push may
-// bury a good signature under bad ones; the image is then refused, and the
-// refusal says so.
+// Limits of what is looked at for one image. Whoever may push may bury a good
+// signature under bad ones; the image is then refused, and the refusal says so.
 const (
-	maxSignatures = 64
-	maxPayload    = 128 << 10
-	maxBundle     = 1 << 20
-	maxRejected   = 8
+	maxLayers      = 64        // signatures, attestations or bundles of one scheme
+	maxPayload     = 128 << 10 // of a signature in a tag
+	maxBundle      = 1 << 20   // of a signature in a bundle
+	maxAttestation = 16 << 20  // of an attestation, with its envelope
+	maxTogether    = 64 << 20  // of all that is fetched
+	maxRejected    = 8
 )
+
+// place is where evidence is stored, in the order in which it is reported.
+type place int
 
 const (
-	bundleType      = "application/vnd.dev.sigstore.bundle"
-	predicateTypeIn = "dev.sigstore.bundle.predicateType"
+	trustRoots place = iota
+	signatureTag
+	attestationTag
+	referrers
+	places
 )
 
-// look asks the registry. Its error means that nothing is known.
-func (c *Collector) look(ctx context.Context, image render.Image, trust policies.Trust, keys []policies.Key) (policies.Evidence, error) {
-	e := policies.Evidence{Image: image.Pinned()}
-	repo, err := c.client.Repository(image.Repository)
-	if err != nil {
-		e.Problem = "has a repository that cannot be read"
-		return e, nil
-	}
-	digest, err := v1.NewHash(image.Digest)
-	if err != nil {
-		e.Problem = "has a digest that cannot be read"
-		return e, nil
-	}
-	l := &looking{client: c.client, repo: repo, digest: digest, keys: keys}
-	l.enough = func() bool {
-		return trust.Satisfied(image.Repository, policies.Evidence{Exists: true, Signatures: l.signatures}, time.Now())
-	}
+func (p place) String() string {
+	return [places]string{"the trust roots", "the signatures' tag", "the attestations' tag", "the list of referrers"}[p]
+}
 
-	// Whether the image is there and whether it is signed are asked at the same
-	// time; bundles only where the tag does not suffice.
-	var problem string
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		problem, err = l.exists(gctx)
-		return err
-	})
-	g.Go(func() error { return l.tagSignatures(gctx) })
-	if err := g.Wait(); err != nil {
-		return policies.Evidence{}, err
-	}
-	e.Exists, e.Problem = problem == "", problem
-	if e.Exists && !l.enough() {
-		if err := l.bundles(ctx); err != nil {
-			return policies.Evidence{}, err
-		}
-	}
-	e.Signatures, e.Rejected = l.signatures, l.rejected
-	if more := len(e.Rejected) - maxRejected; more > 0 {
-		e.Rejected = append(e.Rejected[:maxRejected:maxRejected], fmt.Sprintf("and %d more", more))
-	}
-	return e, nil
+// finding is what one place has.
+type finding struct {
+	signatures   []policies.Signature
+	attestations []policies.Attestation
+	rejected     []string
+	// short says that the place has, or may have, attestations that were not
+	// looked at.
+	short bool
 }
 
 // looking is one look at one image.
 type looking struct {
-	client *oci.Client
-	repo   name.Repository
-	digest v1.Hash
-	keys   []policies.Key
-	enough func() bool // the rules are satisfied, no more need be looked at
+	client  *oci.Client
+	large   *semaphore.Weighted
+	repo    name.Repository
+	digest  v1.Hash
+	signers []signer
+	wanted  policies.Wanted
+	// satisfied asks the rules, which takes its time with large attestations.
+	satisfied func(signatures []policies.Signature, attestations []policies.Attestation) bool
 
-	signatures []policies.Signature
-	rejected   []string
+	mu    sync.Mutex
+	found [places]finding
+	left  int64 // of maxTogether
+	news  bool  // something was found since the rules were asked
+	done  bool
 }
 
-func (l *looking) reject(what string, reason any) {
-	l.rejected = append(l.rejected, clip(fmt.Sprintf("%s: %v", what, reason), 400))
-}
-
-func (l *looking) accept(k policies.Key, scheme policies.Scheme) {
-	s := policies.Signature{By: policies.SignedBy{Signer: k.Name, ID: k.ID()}, Scheme: scheme}
-	if !slices.Contains(l.signatures, s) {
-		l.signatures = append(l.signatures, s)
+// look asks the registry, and says until when what it found counts. Its error
+// means that nothing is known.
+func (c *Collector) look(ctx context.Context, at look, now time.Time) (_ policies.Evidence, until time.Time, err error) {
+	e := policies.Evidence{Image: at.image.Pinned()}
+	repo, err := c.client.Repository(at.image.Repository)
+	if err != nil {
+		e.Problem = "has a repository that cannot be read"
+		return e, now, nil
 	}
+	digest, err := v1.NewHash(at.image.Digest)
+	if err != nil {
+		e.Problem = "has a digest that cannot be read"
+		return e, now, nil
+	}
+	l := &looking{
+		client: c.client, large: c.large, repo: repo, digest: digest, left: maxTogether,
+		signers: c.roots.signers(at.trust.Signers(at.image.Repository), now),
+		wanted:  at.trust.Wanted(at.image.Repository),
+	}
+	l.satisfied = func(signatures []policies.Signature, attestations []policies.Attestation) bool {
+		return at.trust.Satisfied(at.image.Repository, policies.Evidence{Exists: true, Signatures: signatures, Attestations: attestations}, now)
+	}
+	for _, s := range l.signers {
+		if s.problem != nil && !slices.Contains(l.found[trustRoots].rejected, s.problem.Error()) {
+			l.reject(trustRoots, s.problem.Error())
+		}
+	}
+
+	// Whether the image is there, signed and attested is asked at the same
+	// time; bundles only where the tags do not suffice.
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		e.Problem, err = l.exists(gctx)
+		return err
+	})
+	g.Go(func() error { return l.tag(gctx, signatureTag) })
+	if l.attestations() {
+		g.Go(func() error { return l.tag(gctx, attestationTag) })
+	}
+	if err := g.Wait(); err != nil {
+		return policies.Evidence{}, now, err
+	}
+	e.Exists = e.Problem == ""
+	if e.Exists && !l.enough() {
+		if err := l.bundles(ctx); err != nil {
+			return policies.Evidence{}, now, err
+		}
+	}
+	l.report(&e)
+	return e, l.until(e), nil
+}
+
+// attestations says whether any are looked for.
+func (l *looking) attestations() bool { return l.wanted.All || len(l.wanted.Types) > 0 }
+
+// report fills in what was found in all places.
+func (l *looking) report(e *policies.Evidence) {
+	short := false
+	var rejected []string
+	for p, f := range l.found {
+		e.Signatures = append(e.Signatures, f.signatures...)
+		e.Attestations = append(e.Attestations, f.attestations...)
+		rejected = append(rejected, f.rejected...)
+		short = short || f.short && place(p) != signatureTag
+	}
+	if short && len(l.wanted.Every) > 0 {
+		// That every one of them is good cannot be said, so none is shown.
+		e.Attestations = slices.DeleteFunc(e.Attestations, func(a policies.Attestation) bool { return slices.Contains(l.wanted.Every, a.Type) })
+		rejected = slices.Insert(rejected, 0, "not all attestations could be looked at, so none of those counts of which every one must be good")
+	}
+	if more := len(rejected) - maxRejected; more > 0 {
+		rejected = append(rejected[:maxRejected:maxRejected], fmt.Sprintf("and %d more", more))
+	}
+	e.Rejected = rejected
+}
+
+// until is when the first root of those who signed is out of date.
+func (l *looking) until(e policies.Evidence) time.Time {
+	until := never
+	for _, s := range l.signers {
+		id := s.ID()
+		signed := slices.ContainsFunc(e.Signatures, func(f policies.Signature) bool { return f.By.ID == id }) ||
+			slices.ContainsFunc(e.Attestations, func(f policies.Attestation) bool { return f.By.ID == id })
+		if signed && s.until.Before(until) {
+			until = s.until
+		}
+	}
+	return until
+}
+
+// enough says that the rules are satisfied and nothing more could change that.
+func (l *looking) enough() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done || !l.news || l.wanted.All || len(l.wanted.Every) > 0 {
+		return l.done
+	}
+	l.news = false
+	var signatures []policies.Signature
+	var attestations []policies.Attestation
+	for _, f := range l.found {
+		signatures = append(signatures, f.signatures...)
+		attestations = append(attestations, f.attestations...)
+	}
+	for _, t := range l.wanted.Types { // cheaper than to ask
+		if !slices.ContainsFunc(attestations, func(a policies.Attestation) bool { return a.Type == t }) {
+			return false
+		}
+	}
+	l.done = l.satisfied(signatures, attestations)
+	return l.done
+}
+
+func (l *looking) reject(p place, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found[p].rejected = append(l.found[p].rejected, clip(reason, 400))
+}
+
+// cut notes that not all of a place is looked at, and why.
+func (l *looking) cut(p place, reason string) {
+	l.reject(p, reason)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found[p].short = true
+}
+
+func (l *looking) acceptSignature(p place, by policies.SignedBy, scheme policies.Scheme) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := policies.Signature{By: by, Scheme: scheme}
+	if !slices.Contains(l.found[p].signatures, s) {
+		l.found[p].signatures = append(l.found[p].signatures, s)
+		l.news = true
+	}
+}
+
+// acceptAttestation keeps what a rule or a policy will read, and no other:
+// bills of materials are large.
+func (l *looking) acceptAttestation(p place, by policies.SignedBy, scheme policies.Scheme, s statement) {
+	if !l.wanted.All && !slices.Contains(l.wanted.Types, s.PredicateType) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found[p].attestations = append(l.found[p].attestations, policies.Attestation{By: by, Scheme: scheme, Type: s.PredicateType, Predicate: s.Predicate})
+	l.news = true
 }
 
 // exists fetches the image's manifest, so that what was signed is also what a
@@ -118,167 +236,4 @@ func (l *looking) exists(ctx context.Context) (problem string, err error) {
 		return err.Error(), nil
 	}
 	return "", nil
-}
-
-// tagSignatures looks at the layers of the image "sha256-….sig", each of which
-// is a signature.
-func (l *looking) tagSignatures(ctx context.Context) error {
-	tag := l.repo.Tag(l.digest.Algorithm + "-" + l.digest.Hex + ".sig")
-	layers, err := l.layers(ctx, tag)
-	if err != nil || layers == nil {
-		return l.unless(err, "the signatures' tag")
-	}
-	if len(layers) > maxSignatures {
-		l.reject("the signatures' tag", fmt.Sprintf("it has %d signatures, and only the first %d are looked at", len(layers), maxSignatures))
-		layers = layers[:maxSignatures]
-	}
-	for _, layer := range layers {
-		if l.enough() {
-			return nil
-		}
-		what := "signature " + short(layer.Digest)
-		encoded, ok := layer.Annotations[static.SignatureAnnotationKey]
-		if !ok {
-			l.reject(what, "it has no signature in it")
-			continue
-		}
-		payload, err := l.blob(ctx, layer, maxPayload)
-		if err != nil {
-			if err := l.unless(err, what); err != nil {
-				return err
-			}
-			continue
-		}
-		// A certificate beside it is left out: the key decides.
-		sig, err := static.NewSignature(payload, encoded)
-		if err != nil {
-			l.reject(what, err)
-			continue
-		}
-		l.try(what, policies.SchemeTag, func(k policies.Key) error { return verifyTag(ctx, k, sig, l.digest) })
-	}
-	return nil
-}
-
-// bundles looks at the referrers that are Sigstore bundles.
-func (l *looking) bundles(ctx context.Context) error {
-	referrers, err := l.client.Referrers(ctx, l.repo.Digest(l.digest.String()))
-	if err != nil {
-		return l.unless(err, "the list of referrers")
-	}
-	// Types and annotations are the registry's word; they only save looking.
-	referrers = slices.DeleteFunc(referrers, func(d v1.Descriptor) bool {
-		other := d.ArtifactType != "" && !strings.HasPrefix(d.ArtifactType, bundleType)
-		predicate := d.Annotations[predicateTypeIn]
-		return other || predicate != "" && predicate != cosigntypes.CosignSignPredicateType
-	})
-	if len(referrers) > maxSignatures {
-		l.reject("the list of referrers", fmt.Sprintf("it has %d bundles, and only the first %d are looked at", len(referrers), maxSignatures))
-		referrers = referrers[:maxSignatures]
-	}
-	for _, referrer := range referrers {
-		if l.enough() {
-			return nil
-		}
-		what := "bundle " + short(referrer.Digest)
-		layers, err := l.layers(ctx, l.repo.Digest(referrer.Digest.String()))
-		if err != nil {
-			if err := l.unless(err, what); err != nil {
-				return err
-			}
-			continue
-		}
-		if len(layers) != 1 || !strings.HasPrefix(string(layers[0].MediaType), bundleType) {
-			continue // another kind of referrer
-		}
-		raw, err := l.blob(ctx, layers[0], maxBundle)
-		if err != nil {
-			if err := l.unless(err, what); err != nil {
-				return err
-			}
-			continue
-		}
-		b, err := readBundle(raw)
-		if err != nil {
-			l.reject(what, err)
-			continue
-		}
-		l.try(what, policies.SchemeBundle, func(k policies.Key) error { return verifyBundle(ctx, k, b, l.digest) })
-	}
-	return nil
-}
-
-func readBundle(raw []byte) (b *bundle.Bundle, err error) {
-	defer noPanic(&err)
-	b = &bundle.Bundle{}
-	if err := b.UnmarshalJSON(raw); err != nil {
-		return nil, fmt.Errorf("it is no Sigstore bundle: %w", err)
-	}
-	if !b.MinVersion("v0.3") {
-		return nil, errors.New("it is of a version before 0.3")
-	}
-	return b, nil
-}
-
-// try verifies one signature by each key.
-func (l *looking) try(what string, scheme policies.Scheme, verify func(policies.Key) error) {
-	var last error
-	accepted := false
-	for _, k := range l.keys {
-		if err := verify(k); err != nil {
-			last = fmt.Errorf("it is no signature of this image by the key %q: %w", k.Name, err)
-			continue
-		}
-		accepted = true
-		l.accept(k, scheme)
-	}
-	switch {
-	case accepted:
-	case len(l.keys) == 1:
-		l.reject(what, last)
-	default:
-		l.reject(what, fmt.Sprintf("it is no signature of this image by any of the %d trusted keys; for the last one: %v", len(l.keys), errors.Unwrap(last)))
-	}
-}
-
-// layers returns the layers of a small image, or none where there is no image.
-func (l *looking) layers(ctx context.Context, ref name.Reference) ([]v1.Descriptor, error) {
-	m, err := l.client.Manifest(ctx, ref)
-	if errors.Is(err, oci.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var manifest v1.Manifest
-	if err := json.Unmarshal(m.Bytes, &manifest); err != nil {
-		return nil, fmt.Errorf("%w: its manifest cannot be read", oci.ErrInvalid)
-	}
-	return manifest.Layers, nil
-}
-
-func (l *looking) blob(ctx context.Context, d v1.Descriptor, limit int64) ([]byte, error) {
-	if d.Size > limit {
-		return nil, fmt.Errorf("%w: it is %d bytes large, and %d are read", oci.ErrInvalid, d.Size, limit)
-	}
-	return l.client.Blob(ctx, l.repo.Digest(d.Digest.String()), limit)
-}
-
-// unless passes an outage on, and makes what is wrong or missing in the
-// registry a signature that does not count.
-func (l *looking) unless(err error, what string) error {
-	if errors.Is(err, oci.ErrInvalid) || errors.Is(err, oci.ErrNotFound) {
-		l.reject(what, err)
-		return nil
-	}
-	return err
-}
-
-func short(h v1.Hash) string { return clip(h.Hex, 12) }
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }

@@ -1,0 +1,131 @@
+package cosign
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	cosigntypes "github.com/sigstore/cosign/v2/pkg/types"
+)
+
+// The payload type of an in-toto statement in an envelope, and the two
+// versions of statements that are in use: cosign writes the first into tags,
+// cosign 3 and GitHub the second into bundles.
+const payloadType = cosigntypes.IntotoPayloadType
+
+var statementTypes = []string{"https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1"}
+
+// Limits of what is read of a statement.
+const (
+	maxSubjects = 1024
+	maxDepth    = 256
+)
+
+// statement is what an attestation says.
+type statement struct {
+	// PredicateType is never taken from anywhere else: annotations are the
+	// registry's word.
+	PredicateType string
+	Predicate     json.RawMessage // part of what was read
+	subjects      []string        // the sha256 digests, in hex
+}
+
+var sha256Hex = regexp.MustCompile(`^[a-f0-9]{64}$`)
+
+// about reports whether the image is one of those that the statement names. A
+// statement about several things is about each of them: builds attest all that
+// they made at once. Digests by other algorithms say nothing here.
+func (s statement) about(image v1.Hash) bool {
+	return image.Algorithm == "sha256" && slices.Contains(s.subjects, image.Hex)
+}
+
+// readStatement is strict, since others will read the predicate after it: a
+// name that is there twice means one thing to one reader and another to the
+// next, and so does one in another case.
+func readStatement(raw []byte) (statement, error) {
+	if err := unambiguous(raw); err != nil {
+		return statement{}, err
+	}
+	var fields map[string]json.RawMessage // exact names; struct fields would match in any case
+	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
+		return statement{}, errors.New("its statement is no JSON object")
+	}
+	var kind string
+	s := statement{Predicate: fields["predicate"]}
+	if json.Unmarshal(fields["_type"], &kind) != nil || !slices.Contains(statementTypes, kind) {
+		return statement{}, fmt.Errorf("it holds no in-toto statement of version 0.1 or 1 (_type is %s)", clip(string(fields["_type"]), 100))
+	}
+	if json.Unmarshal(fields["predicateType"], &s.PredicateType) != nil || s.PredicateType == "" {
+		return statement{}, errors.New("its statement has no predicateType")
+	}
+	if s.Predicate == nil {
+		s.Predicate = json.RawMessage("null")
+	}
+	var subjects []map[string]json.RawMessage
+	if json.Unmarshal(fields["subject"], &subjects) != nil || len(subjects) == 0 {
+		return statement{}, errors.New("its statement has no subject")
+	}
+	if len(subjects) > maxSubjects {
+		return statement{}, fmt.Errorf("its statement has %d subjects, and %d are read", len(subjects), maxSubjects)
+	}
+	for _, subject := range subjects {
+		var digests map[string]string
+		if json.Unmarshal(subject["digest"], &digests) == nil && sha256Hex.MatchString(digests["sha256"]) {
+			s.subjects = append(s.subjects, digests["sha256"])
+		}
+	}
+	return s, nil
+}
+
+// unambiguous accepts one JSON value without a name that is there twice, and
+// not nested without end.
+func unambiguous(raw []byte) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	// One for each array and object that is open; names is nil in an array.
+	type open struct {
+		names map[string]struct{}
+		value bool // a name was read, its value comes next
+	}
+	var stack []open
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return errors.New("its statement is not JSON")
+		}
+		if n := len(stack) - 1; n >= 0 && stack[n].names != nil && token != json.Delim('}') {
+			if name, ok := token.(string); ok && !stack[n].value {
+				if _, twice := stack[n].names[name]; twice {
+					return fmt.Errorf("its statement has the name %q twice in one object", clip(name, 100))
+				}
+				stack[n].names[name] = struct{}{}
+				stack[n].value = true
+				continue
+			}
+			stack[n].value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			stack = append(stack, open{names: map[string]struct{}{}})
+		case json.Delim('['):
+			stack = append(stack, open{})
+		case json.Delim('}'), json.Delim(']'):
+			stack = stack[:len(stack)-1]
+		}
+		if len(stack) > maxDepth {
+			return fmt.Errorf("its statement is nested more than %d deep", maxDepth)
+		}
+		if len(stack) == 0 {
+			break
+		}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("its statement is followed by something else")
+	}
+	return nil
+}
