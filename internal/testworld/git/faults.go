@@ -10,6 +10,8 @@ import (
 type Match struct {
 	Repository string // owner/name
 	Service    string // a prefix: upload-pack, receive-pack, "upload-pack refs"
+	// Exact matches the whole Service: upload-pack is then the transfer alone.
+	Exact bool
 }
 
 // Fault is what goes wrong. The first field that is set decides.
@@ -22,6 +24,8 @@ type Fault struct {
 	Status int
 	// TruncateAfter cuts the connection after this many bytes of the answer.
 	TruncateAfter int64
+	// CorruptAt flips a bit of this byte of the answer, the first being 1.
+	CorruptAt int64
 	// Delay holds the request back, then lets it through.
 	Delay time.Duration
 	// Times is how often it strikes; 0 means until healed.
@@ -58,7 +62,7 @@ func (s *Server) strike(repository, service string) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
-		if (f.Repository != "" && f.Repository != repository) || !strings.HasPrefix(service, f.Service) {
+		if (f.Repository != "" && f.Repository != repository) || !strings.HasPrefix(service, f.Service) || (f.Exact && service != f.Service) {
 			continue
 		}
 		if f.Times > 0 {
@@ -92,6 +96,8 @@ func (f *fault) apply(s *Server, w *countingWriter, r *http.Request) bool {
 		return true
 	case f.TruncateAfter > 0:
 		w.left = f.TruncateAfter
+	case f.CorruptAt > 0:
+		w.corruptAt = f.CorruptAt
 	case f.Delay > 0:
 		select {
 		case <-r.Context().Done():

@@ -238,6 +238,7 @@ func TestFaultsStrikeUntilHealed(t *testing.T) {
 		"server error":   {Status: 503},
 		"redirect":       {RedirectTo: elsewhere.URL() + "/nowhere"},
 		"truncated pack": {TruncateAfter: 20},
+		"corrupted pack": {CorruptAt: 20},
 	} {
 		heal := s.Fail(Match{Repository: "acme/shop", Service: "upload-pack"}, fault)
 		if !fails() {

@@ -184,6 +184,8 @@ type countingWriter struct {
 	status int
 	bytes  int64
 	left   int64 // bytes until the connection is cut; negative means never
+	// corruptAt is the byte of which a bit is flipped, the first being 1.
+	corruptAt int64
 }
 
 func (w *countingWriter) WriteHeader(status int) {
@@ -195,6 +197,10 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 	cut := w.left >= 0 && int64(len(p)) > w.left
 	if cut {
 		p = p[:w.left]
+	}
+	if at := w.corruptAt - w.bytes - 1; at >= 0 && at < int64(len(p)) {
+		p = bytes.Clone(p)
+		p[at] ^= 1
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
