@@ -152,12 +152,14 @@ func (a *Agent) inherit(ctx context.Context) {
 			continue
 		}
 		asked[cluster] = true
-		targets, err := cluster.Targets(ctx)
+		accepted, err := cluster.Accepted(ctx)
 		if err != nil {
 			a.log.Warn().Err(err).Msg("what an earlier run applied cannot be looked up yet; it is tried again with the next commit")
 			return
 		}
-		found = append(found, targets...)
+		for _, one := range accepted {
+			found = append(found, one.Target)
+		}
 	}
 	a.inherited, a.hasInherited = found, true
 }

@@ -161,12 +161,12 @@ func TestAnOverlayThatVanishesIsReportedAndLeftAlone(t *testing.T) {
 }
 
 func TestAnOverlayThatVanishedBeforeTheStartIsReported(t *testing.T) {
-	left := []environments.Target{
-		{Environment: "dev", Application: "web"}, // still there
-		{Environment: "dev", Application: "old"},
-		{Environment: "elsewhere", Application: "web"},
+	left := []drift.Accepted{
+		{Target: environments.Target{Environment: "dev", Application: "web"}}, // still there
+		{Target: environments.Target{Environment: "dev", Application: "old"}},
+		{Target: environments.Target{Environment: "elsewhere", Application: "web"}},
 	}
-	inWorldWith(t, shop(), func(w *world) { w.inherited = left }, func(w *world) {
+	inWorldWith(t, shop(), func(w *world) { w.accepted = left }, func(w *world) {
 		state, _ := w.agent.board.environment("dev")
 		w.expect("targets of dev", len(state.Targets), 2)
 		for _, s := range state.Targets {

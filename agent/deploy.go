@@ -76,7 +76,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 		return false, fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
 	}
 	a.board.keep(j.target, settingsOf(j.environment), release)
-	applied, err := cluster.Apply(ctx, verified, j.environment)
+	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment})
 	if err != nil {
 		return false, err
 	}

@@ -33,13 +33,11 @@ type Tags interface {
 type Cluster interface {
 	// Plan tells what Apply would do, by dry run and without writing.
 	Plan(ctx context.Context, v policies.Verified) (drift.Plan, error)
-	// Targets are those that the agent applied something for, now or before a
-	// restart, by its inventories. Their overlay is not known.
-	Targets(ctx context.Context) ([]environments.Target, error)
+	// Accepted is what each target was last brought to, now or before a restart.
+	Accepted(ctx context.Context) ([]drift.Accepted, error)
 	// Apply makes the live objects those of the release and keeps them so, as the
-	// environment says (drift mode, health timeout), until the next Apply for the
-	// target.
-	Apply(ctx context.Context, v policies.Verified, environment environments.Environment) (drift.Applied, error)
+	// terms say, until the next Apply for the target.
+	Apply(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Applied, error)
 }
 
 // Forge is GitHub.

@@ -51,8 +51,8 @@ type world struct {
 	applied []string // "dev/web 2": a target and the commit
 	applies func(context.Context, render.Release) error
 	silent  bool // clusters do not tell health by themselves
-	// inherited are the targets that an earlier run left.
-	inherited []environments.Target
+	// accepted is what was applied last, by an earlier run or by this one.
+	accepted []drift.Accepted
 
 	reported []string // "dev 2 success"
 	forge    forge
@@ -170,7 +170,7 @@ func (w *world) Plan(context.Context, policies.Verified) (drift.Plan, error) {
 	return drift.Plan{}, nil
 }
 
-func (w *world) Apply(ctx context.Context, v policies.Verified, _ environments.Environment) (drift.Applied, error) {
+func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Applied, error) {
 	r := v.Release()
 	w.mu.Lock()
 	applies, silent := w.applies, w.silent
@@ -180,6 +180,11 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, _ environments.E
 	}
 	w.mu.Lock()
 	w.applied = append(w.applied, fmt.Sprintf("%s %s", r.Target, r.Commit))
+	w.accepted = slices.DeleteFunc(w.accepted, func(a drift.Accepted) bool { return a.Target.String() == r.Target.String() })
+	w.accepted = append(w.accepted, drift.Accepted{
+		Target: environments.Target{Environment: r.Target.Environment, Application: r.Target.Application},
+		Commit: r.Commit, Release: r.Digest, Demands: terms.Demands, At: time.Now(),
+	})
 	w.mu.Unlock()
 	if !silent {
 		w.health(r.Target, r.Digest, drift.Current)
@@ -187,7 +192,11 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, _ environments.E
 	return drift.Applied{}, nil
 }
 
-func (w *world) Targets(context.Context) ([]environments.Target, error) { return w.inherited, nil }
+func (w *world) Accepted(context.Context) ([]drift.Accepted, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.accepted), nil
+}
 
 // health tells what watching found, as a cluster would.
 func (w *world) health(t environments.Target, release string, status drift.HealthStatus) {

@@ -93,7 +93,7 @@ func TestTheAgentDoesItsWorkWithItsRights(t *testing.T) {
 	}
 	t.Cleanup(edge.Close)
 	apply := func(text string) error {
-		_, err := edge.Apply(t.Context(), verified(t, text), environments.Environment{Drift: environments.DriftCorrect})
+		_, err := edge.Apply(t.Context(), verified(t, text), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 		return err
 	}
 

@@ -9,15 +9,19 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
+
+	"github.com/pawl-dev/pawl/gitsync"
 )
 
 // Inventory is what was created for a target and may be pruned. That an
 // object stands here is only half of what a deletion needs: the live object
 // must also bear the target's mark.
 type Inventory struct {
-	Target  string // as people type it
-	Release string // the digest of the release that was applied last
-	Entries map[ObjectID]Entry
+	Target string // as people type it
+	// Accepted is what was applied to the end last. Its Target is not stored.
+	Accepted Accepted
+	Entries  map[ObjectID]Entry
 }
 
 // Entry is what is remembered of one object.
@@ -87,7 +91,7 @@ func (inv Inventory) Clone() Inventory {
 
 // Equal reports whether two inventories say the same.
 func (inv Inventory) Equal(other Inventory) bool {
-	return inv.Target == other.Target && inv.Release == other.Release && maps.Equal(inv.Entries, other.Entries)
+	return inv.Target == other.Target && inv.Accepted == other.Accepted && maps.Equal(inv.Entries, other.Entries)
 }
 
 // IDs returns the objects in a fixed order.
@@ -106,16 +110,22 @@ func compareIDs(a, b ObjectID) int {
 }
 
 // inventoryFormat changes when older agents could misread what is written.
-const inventoryFormat = 1
+const inventoryFormat = 2
+
+// firstFormat had the release alone, without the commit that it came with.
+const firstFormat = 1
 
 // maxInventoryText bounds what a stored inventory may unpack to.
 const maxInventoryText = 64 << 20
 
 type storedInventory struct {
-	Format  int           `json:"format"`
-	Target  string        `json:"target"`
-	Release string        `json:"release,omitempty"`
-	Objects []storedEntry `json:"objects"`
+	Format  int            `json:"format"`
+	Target  string         `json:"target"`
+	Release string         `json:"release,omitempty"`
+	Commit  gitsync.Commit `json:"commit,omitempty"`
+	Demands string         `json:"demands,omitempty"`
+	At      time.Time      `json:"at,omitzero"`
+	Objects []storedEntry  `json:"objects"`
 }
 
 type storedEntry struct {
@@ -132,7 +142,11 @@ type storedEntry struct {
 
 // Encode writes the inventory as gzipped JSON. Equal inventories give equal bytes.
 func (inv Inventory) Encode() ([]byte, error) {
-	stored := storedInventory{Format: inventoryFormat, Target: inv.Target, Release: inv.Release, Objects: []storedEntry{}}
+	accepted := inv.Accepted
+	stored := storedInventory{
+		Format: inventoryFormat, Target: inv.Target, Objects: []storedEntry{},
+		Release: accepted.Release, Commit: accepted.Commit, Demands: accepted.Demands, At: accepted.At,
+	}
 	for _, id := range inv.IDs() {
 		e := inv.Entries[id]
 		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted})
@@ -171,7 +185,7 @@ func DecodeInventory(content []byte) (Inventory, error) {
 	if err := json.Unmarshal(text, &format); err != nil {
 		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
 	}
-	if format.Format != inventoryFormat {
+	if format.Format != inventoryFormat && format.Format != firstFormat {
 		return Inventory{}, fmt.Errorf("%w (format %d, known is %d)", ErrInventoryFormat, format.Format, inventoryFormat)
 	}
 	var stored storedInventory
@@ -180,7 +194,10 @@ func DecodeInventory(content []byte) (Inventory, error) {
 	if err := strict.Decode(&stored); err != nil {
 		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
 	}
-	inv := Inventory{Target: stored.Target, Release: stored.Release, Entries: make(map[ObjectID]Entry, len(stored.Objects))}
+	inv := Inventory{
+		Target: stored.Target, Entries: make(map[ObjectID]Entry, len(stored.Objects)),
+		Accepted: Accepted{Commit: stored.Commit, Release: stored.Release, Demands: stored.Demands, At: stored.At},
+	}
 	for _, o := range stored.Objects {
 		id := ObjectID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
 		if o.Kind == "" || o.Name == "" || o.Version == "" {

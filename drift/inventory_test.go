@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -26,7 +27,7 @@ func packed(t testing.TB, text string) []byte {
 func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	inv := inventoryOf(entry, web, conf, shop)
-	inv.Release = "sha256:abc"
+	inv.Accepted = Accepted{Commit: "77be1c2", Release: "sha256:abc", Demands: "sha256:def", At: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
 	inv.Entries[widgets] = Entry{Version: "v1"}
 	inv.Entries[claim] = Entry{Version: "v1", UID: "uid", Adopted: true}
 	first, err := inv.Encode()
@@ -46,10 +47,11 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAnInventoryFromBeforeAdoptionsWereNotedIsRead(t *testing.T) {
+// catalogue 117
+func TestAnInventoryOfTheFirstFormatIsRead(t *testing.T) {
 	t.Parallel()
-	inv, err := DecodeInventory(packed(t, `{"format":1,"target":"p","objects":[{"kind":"ConfigMap","version":"v1","namespace":"shop","name":"conf","uid":"u"}]}`))
-	if err != nil || inv.Entries[conf] != (Entry{Version: "v1", UID: "u"}) {
+	inv, err := DecodeInventory(packed(t, `{"format":1,"target":"p","release":"sha256:abc","objects":[{"kind":"ConfigMap","version":"v1","namespace":"shop","name":"conf","uid":"u"}]}`))
+	if err != nil || inv.Entries[conf] != (Entry{Version: "v1", UID: "u"}) || inv.Accepted != (Accepted{Release: "sha256:abc"}) {
 		t.Errorf("got %+v, %v", inv, err)
 	}
 }
@@ -65,7 +67,7 @@ func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
 		"no gzip":            {[]byte(`{"format":1}`), "gzip"},
 		"cut short":          {packed(t, `{"format":1,"target":"p","objects":[]}`)[:20], "reading an inventory"},
 		"no JSON":            {packed(t, `format: 1`), "invalid character"},
-		"a newer format":     {packed(t, `{"format":2,"shards":3}`), "format that this version does not know"},
+		"a newer format":     {packed(t, `{"format":3,"shards":3}`), "format that this version does not know"},
 		"an unknown field":   {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1","name":"c","force":true}]}`), "force"},
 		"an object unnamed":  {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1"}]}`), "without kind, version or name"},
 		"an object repeated": {packed(t, `{"format":1,"objects":[{"kind":"C","version":"v1","name":"c"},{"kind":"C","version":"v1","name":"c"}]}`), "twice"},

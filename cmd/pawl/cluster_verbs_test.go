@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/internal/testworld/controlplane"
 	"github.com/pawl-dev/pawl/policies"
 )
@@ -45,6 +46,6 @@ func (s *scene) deploy(args []string) {
 	s.Check(err)
 	defer cluster.Close()
 	environment, _ := c.Pipeline.Environment(t.Environment)
-	_, err = cluster.Apply(ctx, verified, environment)
+	_, err = cluster.Apply(ctx, verified, drift.Terms{Environment: environment})
 	s.Check(err)
 }

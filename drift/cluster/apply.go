@@ -31,7 +31,7 @@ import (
 //
 // A nil error says that the objects were written, not that they are healthy:
 // that is told by Notify, for each successful Apply at least once.
-func (c *Cluster) Apply(ctx context.Context, v policies.Verified, e environments.Environment) (drift.Applied, error) {
+func (c *Cluster) Apply(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Applied, error) {
 	started := time.Now()
 	if v.IsZero() {
 		return drift.Applied{}, drift.ErrUnverified
@@ -45,7 +45,7 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, e environments
 		return drift.Applied{}, err
 	}
 	defer func() { <-t.apply }()
-	w, err := c.prepare(ctx, t, release, e)
+	w, err := c.prepare(ctx, t, release, terms)
 	if err != nil {
 		return drift.Applied{}, err
 	}
@@ -91,7 +91,7 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	defer c.mu.Unlock()
 	t := w.target
 	t.Target, t.release, t.inventory, t.whole = w.release.Target, w.release.Digest, intended, false
-	t.mode, t.healthTimeout = w.environment.Drift, time.Duration(cmp.Or(w.environment.HealthTimeout, environments.Duration(environments.DefaultHealthTimeout)))
+	t.mode, t.healthTimeout = w.terms.Environment.Drift, time.Duration(cmp.Or(w.terms.Environment.HealthTimeout, environments.Duration(environments.DefaultHealthTimeout)))
 	t.health.stop()
 	t.health.since = time.Time{}
 	for _, s := range w.plan.Steps {
@@ -323,7 +323,10 @@ func (c *Cluster) finish(ctx context.Context, w *work) error {
 			delete(t.inventory.Entries, id)
 		}
 	}
-	t.inventory.Release = w.release.Digest
+	if a := (drift.Accepted{Commit: w.release.Commit, Release: w.release.Digest, Demands: w.terms.Demands}); !t.inventory.Accepted.Same(a) {
+		a.At = time.Now().UTC().Truncate(time.Second)
+		t.inventory.Accepted = a
+	}
 	t.whole = true
 	t.health.told = nil // this release's health is told in any case
 	c.watchPods(t, nil)

@@ -141,7 +141,7 @@ func TestASingleBadChangeIsRefusedByTheServerItself(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "k", "1"), deployment("web", 1, ""))
 	live := w.get("Deployment/web")
-	_, err := w.cluster.Apply(t.Context(), w.verified(configMap("a", "k", "1"), deployment("web", -1, "")), environments.Environment{Drift: environments.DriftCorrect})
+	_, err := w.cluster.Apply(t.Context(), w.verified(configMap("a", "k", "1"), deployment("web", -1, "")), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 	var rejected *drift.Rejected
 	if !errors.As(err, &rejected) || rejected.Written || rejected.Problems[0].Field != "spec.replicas" {
 		t.Errorf("got %v", err)
@@ -169,7 +169,7 @@ func TestSecretValuesAreNotInErrors(t *testing.T) {
 func TestTheZeroVerifiedIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if _, err := w.cluster.Apply(t.Context(), policies.Verified{}, environments.Environment{Drift: environments.DriftCorrect}); !errors.Is(err, drift.ErrUnverified) {
+	if _, err := w.cluster.Apply(t.Context(), policies.Verified{}, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}}); !errors.Is(err, drift.ErrUnverified) {
 		t.Errorf("Apply: got %v", err)
 	}
 	if _, err := w.cluster.Plan(t.Context(), policies.Verified{}); !errors.Is(err, drift.ErrUnverified) {
@@ -185,7 +185,7 @@ func TestAnObjectHasOneTarget(t *testing.T) {
 	live := w.get("ConfigMap/a")
 	other := environments.Target{Environment: "production", Application: "api"}
 	rival := func() error {
-		_, err := w.cluster.Apply(t.Context(), w.verifiedFor(other, configMap("a", "k", "theirs"), configMap("c")), environments.Environment{Drift: environments.DriftCorrect})
+		_, err := w.cluster.Apply(t.Context(), w.verifiedFor(other, configMap("a", "k", "theirs"), configMap("c")), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 		return err
 	}
 	expect := func(when string) {
@@ -247,7 +247,7 @@ func TestOfTwoTargetsAtTheSameMomentOneGetsTheObject(t *testing.T) {
 		for _, target := range []environments.Target{w.target, other} {
 			release := w.verifiedFor(target, document)
 			go func() {
-				_, err := w.cluster.Apply(t.Context(), release, environments.Environment{Drift: environments.DriftCorrect})
+				_, err := w.cluster.Apply(t.Context(), release, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 				errs <- err
 			}()
 		}

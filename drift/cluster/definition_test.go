@@ -99,7 +99,7 @@ func TestABadObjectOfANewKindIsRefusedOnceTheKindIsThere(t *testing.T) {
 	w := newWorld(t)
 	plural, kind := w.ownKind()
 	documents := []string{definitionOf(plural, kind), custom(kind, "one", "sice: 1"), configMap("a")}
-	_, err := w.cluster.Apply(t.Context(), w.verified(documents...), environments.Environment{Drift: environments.DriftCorrect})
+	_, err := w.cluster.Apply(t.Context(), w.verified(documents...), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 	t.Cleanup(func() { w.cluster.Close(); w.delete("CustomResourceDefinition/" + plural + ".acme.example") })
 	var rejected *drift.Rejected
 	if !errors.As(err, &rejected) || !rejected.Written || rejected.Problems[0].Field != "spec.sice" {

@@ -196,7 +196,7 @@ func TestDriftThatIsOnlyReported(t *testing.T) {
 	release := w.verified(configMap("a", "k", "1"), configMap("b", "k", "1"))
 	apply := func() drift.Applied {
 		t.Helper()
-		applied, err := w.cluster.Apply(t.Context(), release, environments.Environment{Drift: environments.DriftReport})
+		applied, err := w.cluster.Apply(t.Context(), release, drift.Terms{Environment: environments.Environment{Drift: environments.DriftReport}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +294,7 @@ func TestForgottenTargetsAreLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "k", "1"))
 	other := environments.Target{Environment: "production", Application: "api"}
-	if _, err := w.cluster.Apply(t.Context(), w.verifiedFor(other, configMap("b", "k", "1")), environments.Environment{Drift: environments.DriftCorrect}); err != nil {
+	if _, err := w.cluster.Apply(t.Context(), w.verifiedFor(other, configMap("b", "k", "1")), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}}); err != nil {
 		t.Fatal(err)
 	}
 	w.cluster.Forget(w.target)
@@ -365,7 +365,7 @@ func TestAClosedClusterRefusesToApply(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cluster.Close()
-	_, err := w.cluster.Apply(t.Context(), w.verified(configMap("a")), environments.Environment{Drift: environments.DriftCorrect})
+	_, err := w.cluster.Apply(t.Context(), w.verified(configMap("a")), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 	if err == nil {
 		t.Error("want an error")
 	}

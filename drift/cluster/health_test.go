@@ -137,7 +137,7 @@ func TestPlanTellsFieldsAndWritesNothing(t *testing.T) {
 		t.Error("a plan changed something")
 	}
 	// What was planned is what happens, and then there is nothing left to plan.
-	applied, err := w.cluster.Apply(t.Context(), release, environments.Environment{})
+	applied, err := w.cluster.Apply(t.Context(), release, drift.Terms{Environment: environments.Environment{}})
 	if err != nil || len(applied.Steps) != len(plan.Steps) {
 		t.Fatal(applied, err)
 	}

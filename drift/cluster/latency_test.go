@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/render"
@@ -56,7 +57,7 @@ func populate(b *testing.B, objects int) *population {
 	b.Cleanup(p.cluster.Close)
 	started := time.Now()
 	p.release = judged(b, release)
-	if _, err := p.cluster.Apply(b.Context(), p.release, environments.Environment{Drift: environments.DriftCorrect}); err != nil {
+	if _, err := p.cluster.Apply(b.Context(), p.release, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}}); err != nil {
 		b.Fatal(err)
 	}
 	b.Logf("first apply of %d objects: %v", objects, time.Since(started))
@@ -252,7 +253,7 @@ func BenchmarkRestart(b *testing.B) {
 		b.StartTimer()
 		p.start()
 		before := p.mark()
-		if _, err := p.cluster.Apply(b.Context(), p.release, environments.Environment{Drift: environments.DriftCorrect}); err != nil {
+		if _, err := p.cluster.Apply(b.Context(), p.release, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}}); err != nil {
 			b.Fatal(err)
 		}
 		if writes := p.writesSince(before); len(writes) > 0 {

@@ -25,7 +25,7 @@ func (c *Cluster) Plan(ctx context.Context, v policies.Verified) (drift.Plan, er
 		return drift.Plan{}, err
 	}
 	defer func() { <-t.apply }()
-	w, err := c.prepare(ctx, t, release, environments.Environment{Drift: environments.DriftCorrect})
+	w, err := c.prepare(ctx, t, release, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 	if err != nil {
 		return drift.Plan{}, err
 	}

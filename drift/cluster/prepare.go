@@ -10,33 +10,32 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pawl-dev/pawl/drift"
-	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/render"
 )
 
 // work is what an apply goes through: a release beside all that is known of
 // its objects, and the plan made of that.
 type work struct {
-	target      *target
-	release     render.Release
-	environment environments.Environment
-	wanted      map[drift.ObjectID]drift.Wanted
-	order       []drift.Wanted // as in the release
-	kinds       map[drift.ObjectID]kind
-	brought     map[schema.GroupKind]definition
-	watchers    map[drift.ObjectID]*watcher // held until close
-	live        map[drift.ObjectID]drift.Live
-	inventory   drift.Inventory
-	adopted     map[drift.ObjectID]bool // what writing takes over from somebody
-	plan        drift.Plan
+	target    *target
+	release   render.Release
+	terms     drift.Terms
+	wanted    map[drift.ObjectID]drift.Wanted
+	order     []drift.Wanted // as in the release
+	kinds     map[drift.ObjectID]kind
+	brought   map[schema.GroupKind]definition
+	watchers  map[drift.ObjectID]*watcher // held until close
+	live      map[drift.ObjectID]drift.Live
+	inventory drift.Inventory
+	adopted   map[drift.ObjectID]bool // what writing takes over from somebody
+	plan      drift.Plan
 
 	held []*watcher
 }
 
 // prepare gathers and decides. Nothing is written.
-func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release, e environments.Environment) (*work, error) {
+func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release, terms drift.Terms) (*work, error) {
 	w := &work{
-		target: t, release: release, environment: e,
+		target: t, release: release, terms: terms,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
 		adopted: map[drift.ObjectID]bool{}, brought: definitions(release.Objects),
@@ -45,7 +44,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		c.abandon(w)
 		return nil, err
 	}
-	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: e.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live})
+	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live})
 	if err != nil {
 		c.abandon(w)
 		return nil, err

@@ -278,7 +278,7 @@ func TestALostOrForgedInventoryPrunesNothing(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.apply(configMap("a", "k", "1"))
-		w.tamper(func(name string) { w.writeInventory(name, gzipped(t, `{"format":2}`)) })
+		w.tamper(func(name string) { w.writeInventory(name, gzipped(t, `{"format":3}`)) })
 		// catalogue 117
 		if err := w.refused(configMap("a", "k", "2")); !strings.Contains(err.Error(), "format") {
 			t.Errorf("got %v", err)
@@ -362,14 +362,14 @@ func TestAnInventoryThatSomebodyElseWroteIsReadAgain(t *testing.T) {
 	w.start()
 	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"))
 	w.cluster.Close()
-	_, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), environments.Environment{})
+	_, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), drift.Terms{Environment: environments.Environment{}})
 	if err == nil || !strings.Contains(err.Error(), "written by somebody else") {
 		t.Errorf("got %v", err)
 	}
 	if w.lookup("ConfigMap/c") != nil || w.lookup("ConfigMap/b") == nil {
 		t.Error("something was written or pruned on an old view")
 	}
-	if _, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), environments.Environment{}); err != nil {
+	if _, err := thawed.Apply(t.Context(), w.verified(configMap("a", "k", "1"), configMap("c", "k", "1")), drift.Terms{Environment: environments.Environment{}}); err != nil {
 		t.Error(err)
 	}
 	if w.lookup("ConfigMap/c") == nil || w.lookup("ConfigMap/b") != nil {

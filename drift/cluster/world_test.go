@@ -252,7 +252,7 @@ func object(t testing.TB, text string) *unstructured.Unstructured {
 // apply applies and expects it to work.
 func (w *world) apply(documents ...string) drift.Applied {
 	w.t.Helper()
-	applied, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), w.settings)
+	applied, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), drift.Terms{Environment: w.settings})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func (w *world) apply(documents ...string) drift.Applied {
 func (w *world) refused(documents ...string) error {
 	w.t.Helper()
 	before := w.mark()
-	_, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), environments.Environment{Drift: environments.DriftCorrect})
+	_, err := w.cluster.Apply(w.t.Context(), w.verified(documents...), drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
 	if err == nil {
 		w.t.Fatal("it was applied; want a refusal")
 	}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/drift/cluster"
 	"github.com/pawl-dev/pawl/environments"
 )
@@ -17,9 +18,13 @@ func TestTargetsAreKnownAfterARestart(t *testing.T) {
 	w := newWorld(t)
 	targets := func(c *cluster.Cluster, want ...environments.Target) {
 		t.Helper()
-		got, err := c.Targets(t.Context())
+		accepted, err := c.Accepted(t.Context())
 		if err != nil {
 			t.Fatal(err)
+		}
+		var got []environments.Target
+		for _, a := range accepted {
+			got = append(got, a.Target)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
@@ -28,7 +33,7 @@ func TestTargetsAreKnownAfterARestart(t *testing.T) {
 	targets(w.cluster)
 	whole := environments.Target{Environment: "staging", Overlay: "overlays/staging"}
 	w.apply(configMap("a"))
-	if _, err := w.cluster.Apply(t.Context(), w.verifiedFor(whole, configMap("b")), w.settings); err != nil {
+	if _, err := w.cluster.Apply(t.Context(), w.verifiedFor(whole, configMap("b")), drift.Terms{Environment: w.settings}); err != nil {
 		t.Fatal(err)
 	}
 	want := []environments.Target{{Environment: "production", Application: "web"}, {Environment: "staging"}}
@@ -43,7 +48,7 @@ func TestTargetsAreKnownAfterARestart(t *testing.T) {
 	}
 	t.Cleanup(other.Close)
 	api := environments.Target{Environment: "production", Application: "api"}
-	if _, err := other.Apply(t.Context(), w.verifiedFor(api, configMap("c")), w.settings); err != nil {
+	if _, err := other.Apply(t.Context(), w.verifiedFor(api, configMap("c")), drift.Terms{Environment: w.settings}); err != nil {
 		t.Fatal(err)
 	}
 	targets(other, api)
@@ -66,4 +71,42 @@ func TestTargetsAreKnownAfterARestart(t *testing.T) {
 	}
 	w.restart()
 	targets(w.cluster, want...)
+}
+
+// catalogue 117
+func TestWhatWasAcceptedIsKnownAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	accepted := func() drift.Accepted {
+		t.Helper()
+		all, err := w.cluster.Accepted(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatalf("got %v, %v", all, err)
+		}
+		return all[0]
+	}
+	apply := func(demands string, documents ...string) drift.Accepted {
+		t.Helper()
+		if _, err := w.cluster.Apply(t.Context(), w.verified(documents...), drift.Terms{Environment: w.settings, Demands: demands}); err != nil {
+			t.Fatal(err)
+		}
+		return accepted()
+	}
+	first := apply("strict", configMap("a"))
+	if first.Commit == "" || first.Release != w.verified(configMap("a")).Release().Digest || first.Demands != "strict" || first.At.IsZero() {
+		t.Errorf("got %+v", first)
+	}
+	w.restart()
+	if got := accepted(); got != first {
+		t.Errorf("after a restart %+v, before %+v", got, first)
+	}
+	// Nothing is written of an object, and yet it is noted what was judged.
+	if second := apply("lax", configMap("a")); second.Demands != "lax" || second.Release != first.Release {
+		t.Errorf("got %+v", second)
+	}
+	// What is refused is not accepted.
+	_ = w.refused(configMap("a"), "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: -1}\n")
+	if got := accepted(); got.Demands != "lax" {
+		t.Errorf("a refused release is taken for accepted: %+v", got)
+	}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 )
 
-// Targets are those that this agent has an inventory for in the cluster, in
-// order: what it applied, now or before a restart. Their overlays are not
-// known. The first call of a process reads the inventories, unless an apply
+// Accepted is what each target that this agent has an inventory for in the
+// cluster was last brought to, now or before a restart, in the order of their
+// names. The first call of a process reads the inventories, unless an apply
 // did; more calls cost no request.
-func (c *Cluster) Targets(ctx context.Context) ([]environments.Target, error) {
+func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
 	s := &c.inventories
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,7 +23,7 @@ func (c *Cluster) Targets(ctx context.Context) ([]environments.Target, error) {
 			return nil, err
 		}
 	}
-	var targets []environments.Target
+	var accepted []drift.Accepted
 	for _, name := range slices.Sorted(maps.Keys(s.known)) {
 		if s.known[name].stale {
 			if err := s.read(ctx, name); err != nil {
@@ -39,10 +39,12 @@ func (c *Cluster) Targets(ctx context.Context) ([]environments.Target, error) {
 			s.log.Warn().Str("configmap", s.namespace+"/"+name).Msg("an inventory does not say whose it is; it is left alone")
 			continue
 		}
-		targets = append(targets, target)
+		a := known.inventory.Accepted
+		a.Target = target
+		accepted = append(accepted, a)
 	}
-	slices.SortFunc(targets, func(a, b environments.Target) int { return strings.Compare(a.String(), b.String()) })
-	return targets, nil
+	slices.SortFunc(accepted, func(a, b drift.Accepted) int { return strings.Compare(a.Target.String(), b.Target.String()) })
+	return accepted, nil
 }
 
 // targetOf believes a name only if the inventory of that target would have the

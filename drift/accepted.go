@@ -1,0 +1,33 @@
+package drift
+
+import (
+	"time"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+)
+
+// Terms say how a release is to be kept, and by what it was judged.
+type Terms struct {
+	Environment environments.Environment
+	// Demands identifies what the repository demanded at the release's commit; it
+	// is only remembered, see Accepted.
+	Demands string
+}
+
+// Accepted is what a target was last brought to, remembered in the cluster: the
+// next commit is compared with it, also after a restart.
+type Accepted struct {
+	Target environments.Target // its overlay is not known
+	// Commit is the newest commit that was accepted with this release and these
+	// demands; empty if nothing was ever applied to the end.
+	Commit  gitsync.Commit
+	Release string // the content's digest
+	Demands string // Terms.Demands
+	At      time.Time
+}
+
+// Same reports whether both are of the same commit, release and demands.
+func (a Accepted) Same(other Accepted) bool {
+	return a.Commit == other.Commit && a.Release == other.Release && a.Demands == other.Demands
+}
