@@ -28,6 +28,9 @@ type Input struct {
 	// Now is when this is decided; without it nothing is young enough where
 	// Trust bounds an age.
 	Now time.Time
+	// Approvals is how many people must approve a pull request into the
+	// environment before the agent merges it.
+	Approvals int
 }
 
 // Decision is what shall enter an environment.
@@ -47,6 +50,9 @@ type Batch struct {
 	// behind, and is empty if nothing does.
 	Why   string
 	Moves []Move // with Go only
+	// Approvals is how many the pull request needs before the agent merges it;
+	// 0 where a person merges, and with any verdict but Go.
+	Approvals int
 }
 
 // Verdict is what to do with a batch.
@@ -81,6 +87,13 @@ func Decide(in Input) Decision {
 	} else {
 		for _, j := range single {
 			batches = append(batches, j.Batch)
+		}
+	}
+	if env.Promotion.Merge == environments.MergeAuto {
+		for i := range batches {
+			if batches[i].Verdict == Go {
+				batches[i].Approvals = in.Approvals
+			}
 		}
 	}
 	d.Batches = batches

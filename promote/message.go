@@ -34,6 +34,7 @@ func Propose(environment string, b Batch, base Base) Proposal {
 		Branch:      BranchFor(environment, b.Application),
 		Files:       base.Files,
 		Moves:       moves,
+		Approvals:   b.Approvals,
 		Title:       title("Promote", moves, " to "+environment),
 	}
 	p.Body = p.body(b.Why)
@@ -151,6 +152,9 @@ func (p Proposal) body(behind string) string {
 	if behind != "" {
 		tail += "\n**Left behind** — " + Escape(clip(behind, 2_000)) + "\n"
 	}
+	if p.Approvals > 0 {
+		tail += fmt.Sprintf("\n**To merge** — Pawl merges it as soon as %s approved exactly its last commit.\n", people(p.Approvals))
+	}
 	tail += "\n**To roll back** — merge a revert of this pull request.\n\n" +
 		"<sub>Opened and kept up to date by Pawl. It changes only these digests. " +
 		"A commit of yours on this branch stops the updates; closing it without merging means that these digests are not proposed again.</sub>\n\n" + marker + "\n"
@@ -167,6 +171,13 @@ func (p Proposal) body(behind string) string {
 		b.WriteString(row)
 	}
 	return b.String() + tail
+}
+
+func people(n int) string {
+	if n == 1 {
+		return "somebody else who may write to this repository has"
+	}
+	return fmt.Sprintf("%d people who may write to this repository have", n)
 }
 
 func row(m Move) string {

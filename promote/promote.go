@@ -51,6 +51,9 @@ type Proposal struct {
 	// Files are the whole new contents by path.
 	Files map[string][]byte
 	Moves []Move
+	// Approvals is how many people must approve it before it is merged by the
+	// agent. Without any the forge is not asked for them.
+	Approvals int
 }
 
 // PullRequest is a promotion pull request as GitHub has it.
@@ -59,7 +62,8 @@ type PullRequest struct {
 	URL    string
 	Head   gitsync.Commit
 	State  PullRequestState
-	// Blocked says why GitHub would not merge it now; empty when it would.
+	// Blocked says why it is not to be merged now: GitHub would not, or approvals
+	// are missing. Empty when it may.
 	Blocked string
 }
 

@@ -30,6 +30,8 @@ type proposed struct {
 	branch  string
 	base    string
 	message string // of its commit
+	// approvals is how many are needed before it is merged.
+	approvals int
 }
 
 // knownKept bounds memory. Whatever falls out is asked again.
@@ -90,7 +92,7 @@ func (k *known) propose(number int, p promote.Proposal, what content) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.bound()
-	k.proposals[number] = proposed{content: maps.Clone(what), branch: p.Branch, base: p.BaseBranch, message: p.CommitMessage()}
+	k.proposals[number] = proposed{content: maps.Clone(what), branch: p.Branch, base: p.BaseBranch, message: p.CommitMessage(), approvals: p.Approvals}
 }
 
 func (k *known) proposed(number int) (proposed, bool) {

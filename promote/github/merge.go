@@ -16,8 +16,8 @@ import (
 
 // Merge merges exactly the given head, if GitHub's own rules allow it. The pull
 // request must be one that Propose brought up to date in this process; who
-// opened it, from where, and that it changes the proposed files and no other is
-// asked again first. A nil error means that it is merged, by whomever.
+// opened it, from where, that it changes the proposed files and no other, and
+// who approved it is asked again first. A nil error means that it is merged, by whomever.
 func (f *Forge) Merge(ctx context.Context, pr promote.PullRequest) error {
 	doing := fmt.Sprintf("merge #%d", pr.Number)
 	blocked := func(format string, args ...any) error {
@@ -51,6 +51,12 @@ func (f *Forge) Merge(ctx context.Context, pr promote.PullRequest) error {
 	if !maps.Equal(has, want.content) {
 		f.known.withdraw(pr.Number)
 		return blocked("it changes more than the proposed digests: %s", strings.Join(difference(has, want.content), ", "))
+	}
+	if lacks, err := f.lacksApprovals(ctx, doing, pull, want.approvals); err != nil || lacks != "" {
+		if err == nil {
+			err = blocked("%s", lacks)
+		}
+		return err
 	}
 	method, err := f.mergeMethod(ctx, doing)
 	if err != nil {

@@ -246,7 +246,13 @@ func (f *Forge) bring(ctx context.Context, doing string, me account, p promote.P
 		if now.Head, err = f.rewrite(ctx, doing, p, head, want); err != nil {
 			return fail(err)
 		}
-		now.Blocked = ""
+		now.Blocked = promote.LacksApprovals(p.Approvals, 0, nil) // nobody saw this head yet
+	} else if now.Blocked == "" {
+		lacks, err := f.lacksApprovals(ctx, doing, pull, p.Approvals)
+		if err != nil {
+			return fail(err)
+		}
+		now.Blocked = lacks
 	}
 	f.known.propose(number, p, want)
 	if pull.GetTitle() != p.Title || !sameBody(pull.GetBody(), p.Body) {

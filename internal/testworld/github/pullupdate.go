@@ -126,6 +126,7 @@ func updateBranch(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	c.repo.verifications[sha] = valid
 	if err := c.moveRef("refs/heads/"+p.headRef, p.headSHA, sha); err != nil {
 		return 0, nil, err
 	}
