@@ -17,7 +17,7 @@ var order = []string{"environments", "gitsync", "render", "policies", "drift", "
 // worlds are the modules that only edges and the command may reach, directly or not.
 var worlds = []string{
 	"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/fluxcd/pkg/ssa",
-	"github.com/go-git/go-git", "github.com/google/go-github", "github.com/sigstore",
+	"github.com/go-git/go-git", "github.com/google/go-github", "github.com/sigstore", "github.com/open-policy-agent",
 }
 
 // TestImportsPointOneWay holds what ARCHITECTURE.md says of the folders.

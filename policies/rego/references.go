@@ -1,0 +1,135 @@
+package rego
+
+import (
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// What policies refer to, as far as it can be told without evaluating them.
+
+// Any stands for every key or index in a path of Reads.
+const Any = "*"
+
+// Reads reports whether the policy may look at a part of the input, such as
+// Reads("change", "commits", Any, "pullRequest") or
+// Reads("images", Any, "evidence", "attestations"). Where that cannot be told
+// it is true.
+func (p *Policy) Reads(path ...string) bool {
+	for _, ref := range p.reads {
+		if meets(ref[1:], path) {
+			return true
+		}
+	}
+	return false
+}
+
+// meets reports whether one of ref and path is a prefix of the other. What is
+// computed in ref may be anything.
+func meets(ref ast.Ref, path []string) bool {
+	for i := range min(len(ref), len(path)) {
+		key, constant := ref[i].Value.(ast.String)
+		if constant && path[i] != Any && string(key) != path[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *source) inputRefs() []ast.Ref { return s.refs(ast.InputRootDocument) }
+
+// refs are all references that begin at a root document. Imports and local
+// names have been replaced by what they stand for.
+func (s *source) refs(root *ast.Term) []ast.Ref {
+	var all []ast.Ref
+	visit := func(ref ast.Ref) bool {
+		if len(ref) > 0 && ref[0].Equal(root) {
+			all = append(all, ref)
+		}
+		return false // there may be others within
+	}
+	for _, m := range s.compiler.Modules {
+		for _, r := range m.Rules {
+			ast.WalkRefs(r, visit)
+			ast.WalkTerms(r, func(t *ast.Term) bool {
+				if v, ok := t.Value.(ast.Var); ok && v.Equal(root.Value) {
+					all = append(all, ast.Ref{root}) // the document as a whole
+				}
+				_, inRef := t.Value.(ast.Ref)
+				return inRef
+			})
+		}
+	}
+	return all
+}
+
+// missing finds references to rules and data that are not there. OPA calls them
+// undefined and evaluates on: a policy whose library was forgotten would never
+// deny anything.
+func (s *source) missing() []Problem {
+	return s.unresolved(func(path []string) bool { return path[0] != parametersKey },
+		"there is no %s: neither a rule nor a data file of the policy defines it")
+}
+
+// missingParameters finds parameters that the policy uses and was not given.
+func (s *source) missingParameters() []Problem {
+	return s.unresolved(func(path []string) bool { return path[0] == parametersKey },
+		"the policy needs the parameter %s; give it where the policy is named")
+}
+
+func (s *source) unresolved(about func(path []string) bool, text string) []Problem {
+	var rules [][]string
+	eachRule(s.compiler, func(m *ast.Module, r *ast.Rule) {
+		rules = append(rules, constantPath(m.Package.Path.Extend(r.Head.Ref())))
+	})
+	var problems []Problem
+	for _, ref := range s.refs(ast.DefaultRootDocument) {
+		path := constantPath(ref)
+		if len(path) == 0 || !about(path) || hasData(s.data, path) || anyMeets(rules, path) {
+			continue
+		}
+		problems = append(problems, problemAt(ref[0].Location, text, "data."+strings.Join(path, ".")))
+	}
+	return problems
+}
+
+// constantPath is the part of a reference that is known, without its root.
+func constantPath(ref ast.Ref) []string {
+	var path []string
+	for _, term := range ref[1:] {
+		key, ok := term.Value.(ast.String)
+		if !ok {
+			break
+		}
+		path = append(path, string(key))
+	}
+	return path
+}
+
+func anyMeets(rules [][]string, path []string) bool {
+	for _, r := range rules {
+		same := 0
+		for same < min(len(r), len(path)) && r[same] == path[same] {
+			same++
+		}
+		if same == min(len(r), len(path)) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasData reports whether a path leads to something in data; what is within a
+// list or a text is not looked at.
+func hasData(data map[string]any, path []string) bool {
+	for _, key := range path {
+		value, ok := data[key]
+		if !ok {
+			return false
+		}
+		if data, ok = value.(map[string]any); !ok {
+			return true
+		}
+	}
+	return true
+}
