@@ -11,17 +11,20 @@ import (
 	"github.com/pawl-dev/pawl/promote"
 )
 
-// PullRequest finds the merged pull request that brought a commit to the branch
-// as its head, and who approved exactly what was merged; nil if there is none.
-// One whose merge brought the commit along with later ones is none, and one
-// that was merged otherwise than as approved has no approvals.
+// PullRequest finds the merged pull request that brought a commit of the branch,
+// and who approved exactly what was merged; nil if there is none. deployed is
+// the commit that the branch is at. One that only contains the commit is none,
+// and one that was merged otherwise than as approved has no approvals.
 //
 // GitHub calls a pull request merged, too, when its head comes to the branch by
 // a push, with whatever else was pushed. So it is told apart how it was merged:
 //
 //   - the commit is the head itself: what was approved, to the letter;
 //   - a commit with one parent that does not contain the head: only GitHub's
-//     squash or rebase makes that. Of a rebase the last commit counts;
+//     squash or rebase makes that;
+//   - one of several that a rebase made, or of the head's own where the branch
+//     was moved to it, as long as the last of them is part of what is deployed:
+//     people approve what they come to together;
 //   - a merge of the branch with the head that GitHub signed, or one by whomever
 //     whose content is the head's, which was up to date.
 //
@@ -30,18 +33,25 @@ import (
 //
 // Whoever may make commits as an App, past the branch's protection, can have
 // GitHub sign a merge of any content; protection is what prevents that.
-func (f *Forge) PullRequest(ctx context.Context, branch string, commit gitsync.Commit) (*policies.PullRequest, error) {
+func (f *Forge) PullRequest(ctx context.Context, branch string, deployed, commit gitsync.Commit) (*policies.PullRequest, error) {
 	doing := fmt.Sprintf("find the pull request that brought %s to %s", commit.Short(), branch)
-	if !fullHash(commit) {
+	if !fullHash(commit) || !fullHash(deployed) {
 		return nil, fmt.Errorf("%s: it is not named by its whole hash", doing)
 	}
-	pulls, err := f.mergedAs(ctx, doing, branch, commit)
+	pulls, err := f.merged(ctx, doing, branch, commit)
 	if err != nil {
 		return nil, err
 	}
 	var found *policies.PullRequest
 	for _, pull := range pulls {
-		why, err := f.mergedOtherwise(ctx, doing, commit, commitOf(pull.GetHead().GetSHA()))
+		part, err := f.partOf(ctx, doing, pull, deployed, commit)
+		if err != nil {
+			return nil, err
+		}
+		if !part {
+			continue
+		}
+		why, err := f.mergedOtherwise(ctx, doing, commitOf(pull.GetMergeCommitSHA()), commitOf(pull.GetHead().GetSHA()))
 		if err != nil {
 			return nil, err
 		}
@@ -66,9 +76,9 @@ func (f *Forge) PullRequest(ctx context.Context, branch string, commit gitsync.C
 	return found, nil
 }
 
-// mergedAs are the pull requests that GitHub says were merged into the branch as
-// the commit. Several were, if heads that contain each other were pushed.
-func (f *Forge) mergedAs(ctx context.Context, doing, branch string, commit gitsync.Commit) ([]*github.PullRequest, error) {
+// merged are the pull requests that GitHub says were merged into the branch and
+// brought the commit. Several did, if heads that contain each other were pushed.
+func (f *Forge) merged(ctx context.Context, doing, branch string, commit gitsync.Commit) ([]*github.PullRequest, error) {
 	var out []*github.PullRequest
 	options := &github.ListOptions{PerPage: 100}
 	for range reviewPages {
@@ -77,7 +87,7 @@ func (f *Forge) mergedAs(ctx context.Context, doing, branch string, commit gitsy
 			return nil, aboutCommit(failure(doing, "pull_requests: read", err), commit)
 		}
 		for _, listed := range list {
-			if listed.MergedAt == nil || commitOf(listed.GetMergeCommitSHA()) != commit || listed.GetBase().GetRef() != branch {
+			if listed.MergedAt == nil || listed.GetBase().GetRef() != branch {
 				continue
 			}
 			// A list may hold those of other repositories with the same commit.
@@ -85,8 +95,8 @@ func (f *Forge) mergedAs(ctx context.Context, doing, branch string, commit gitsy
 			if err != nil {
 				return nil, failure(doing, "pull_requests: read", err)
 			}
-			if pull.GetID() == listed.GetID() && pull.GetMerged() && commitOf(pull.GetMergeCommitSHA()) == commit &&
-				pull.GetBase().GetRef() == branch && fullHash(commitOf(pull.GetHead().GetSHA())) {
+			if pull.GetID() == listed.GetID() && pull.GetMerged() && pull.GetBase().GetRef() == branch &&
+				fullHash(commitOf(pull.GetMergeCommitSHA())) && fullHash(commitOf(pull.GetHead().GetSHA())) {
 				out = append(out, pull)
 			}
 		}
@@ -96,6 +106,42 @@ func (f *Forge) mergedAs(ctx context.Context, doing, branch string, commit gitsy
 		options.Page = resp.NextPage
 	}
 	return out, nil
+}
+
+// partOf reports whether a merge made the commit, and not only has it in its
+// history.
+func (f *Forge) partOf(ctx context.Context, doing string, pull *github.PullRequest, deployed, commit gitsync.Commit) (bool, error) {
+	merge, head, n := commitOf(pull.GetMergeCommitSHA()), commitOf(pull.GetHead().GetSHA()), pull.GetCommits()
+	if merge == commit {
+		return true, nil
+	}
+	if n < 2 || n > 100 {
+		return false, nil // it has no others, or more than are looked through
+	}
+	// Who moves the branch back to the first of two commits deploys what nobody
+	// approved alone.
+	if in, err := f.before(ctx, doing, merge, deployed); err != nil || !in {
+		return false, err
+	}
+	var list []*github.RepositoryCommit
+	var err error
+	if merge == head {
+		list, _, err = f.client.PullRequests.ListCommits(ctx, f.owner, f.repo, pull.GetNumber(), &github.ListOptions{PerPage: 100})
+	} else {
+		list, _, err = f.client.Repositories.ListCommits(ctx, f.owner, f.repo, &github.CommitsListOptions{SHA: string(merge), ListOptions: github.ListOptions{PerPage: n}})
+	}
+	if err != nil {
+		return false, failure(doing, "contents: read", err)
+	}
+	for _, one := range list {
+		if merge != head && len(one.Parents) != 1 {
+			return false, nil // no rebase made that
+		}
+		if commitOf(one.GetSHA()) == commit {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // mergedOtherwise says why a commit is not just the head merged, empty if it is.

@@ -42,7 +42,7 @@ func (w *world) merge(by *standin.Person, number int, method string) gitsync.Com
 
 func (w *world) origin(commit gitsync.Commit) *policies.PullRequest {
 	w.t.Helper()
-	found, err := w.forge().PullRequest(w.t.Context(), "main", commit)
+	found, err := w.forge().PullRequest(w.t.Context(), "main", w.resolve("main"), commit)
 	w.must(err)
 	return found
 }
@@ -78,24 +78,35 @@ func TestTheMergedPullRequestOfACommit(t *testing.T) {
 			// What comes after it came by no pull request.
 			w.expectOrigin(w.push("main", map[string]string{"later.txt": "1\n"}), "none")
 			// Nor is the merge somewhere else the one that brought it here.
-			if other, err := w.forge().PullRequest(t.Context(), "release", commit); err != nil || other != nil {
+			if other, err := w.forge().PullRequest(t.Context(), "release", commit, commit); err != nil || other != nil {
 				t.Errorf("%s: of another branch: %v, %v", method, other, err)
 			}
 		}
 	}
 }
 
-func TestOnlyTheLastCommitOfARebaseCameByIt(t *testing.T) {
+// Each commit of a rebase came by it, as long as all of them are deployed.
+func TestTheCommitsOfARebaseCameByIt(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	bob := w.person("bob")
 	w.topic()
 	w.push("topic", map[string]string{"topic.txt": "2\n"})
-	w.push("main", map[string]string{"other.txt": "1\n"})
+	before := w.push("main", map[string]string{"other.txt": "1\n"})
 	w.must(bob.Approve(t.Context(), shop, 1))
 	commit := w.merge(bob, 1, "rebase")
-	w.expectOrigin(commit, `[1,"ann",["bob"],null]`)
-	w.expectOrigin(w.resolve("main^"), "none")
+	first := w.resolve("main^")
+	for _, c := range []gitsync.Commit{commit, first} {
+		w.expectOrigin(c, `[1,"ann",["bob"],null]`)
+	}
+	w.expectOrigin(before, "none")
+	after := w.push("main", map[string]string{"later.txt": "1\n"})
+	w.expectOrigin(after, "none")
+	w.expectOrigin(first, `[1,"ann",["bob"],null]`)
+	// Back to the first of them, which nobody approved alone.
+	_, err := w.ann.Push(t.Context(), shop, git.Commit{From: string(first), Write: map[string]string{"x": "1"}})
+	w.must(err)
+	w.expectOrigin(first, "none")
 }
 
 func TestApprovalsThatDoNotCount(t *testing.T) {
@@ -194,14 +205,14 @@ func TestAMergeThatWasPushed(t *testing.T) {
 			return git.Commit{From: string(head), Write: map[string]string{"evil": "1"}}
 		}, `[1,"ann",null,["` + more + `"]]`},
 		"a merge with more in it": {func(_ *world, head gitsync.Commit) git.Commit {
-			return git.Commit{Merge: string(head), Write: map[string]string{"topic.txt": "1\n", "evil": "1"}}
+			return git.Commit{Merge: string(head), Write: map[string]string{"topic.txt": "1\n", "second.txt": "1\n", "evil": "1"}}
 		}, `[1,"ann",null,["` + more + `"]]`},
 		"a merge of exactly the head": {func(_ *world, head gitsync.Commit) git.Commit {
-			return git.Commit{Merge: string(head), Write: map[string]string{"topic.txt": "1\n"}}
+			return git.Commit{Merge: string(head), Write: map[string]string{"topic.txt": "1\n", "second.txt": "1\n"}}
 		}, `[1,"ann",["bob"],null]`},
 		"a merge that takes back what came meanwhile": {func(w *world, head gitsync.Commit) git.Commit {
 			w.push("main", map[string]string{"fix": "1"})
-			return git.Commit{Merge: string(head), Write: map[string]string{"topic.txt": "1\n"}, Delete: []string{"fix"}}
+			return git.Commit{Merge: string(head), Write: map[string]string{"topic.txt": "1\n", "second.txt": "1\n"}, Delete: []string{"fix"}}
 		}, `[1,"ann",null,["` + more + `"]]`},
 		"a merge the other way round": {func(_ *world, head gitsync.Commit) git.Commit {
 			return git.Commit{From: string(head), Merge: "main", Write: map[string]string{"evil": "1"}}
@@ -210,7 +221,9 @@ func TestAMergeThatWasPushed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := start(t)
-			number, head := w.topic()
+			number, _ := w.topic()
+			first := w.resolve("topic")
+			head := w.push("topic", map[string]string{"second.txt": "1\n"})
 			w.must(w.person("bob").Approve(t.Context(), shop, number))
 			commit := c.push(w, head)
 			if commit.Write == nil {
@@ -223,6 +236,9 @@ func TestAMergeThatWasPushed(t *testing.T) {
 				t.Fatalf("GitHub does not call it merged: %v", pulls)
 			}
 			w.expectOrigin(w.resolve("main"), c.want)
+			if commit.Write == nil {
+				w.expectOrigin(first, c.want) // the branch was moved over it
+			}
 		})
 	}
 }
@@ -252,11 +268,12 @@ func TestForgedAnswersAreNoPullRequest(t *testing.T) {
 	w.must(w.person("bob").Approve(t.Context(), shop, number))
 	commit := w.merge(w.ann, number, "squash")
 	for what, change := range map[string]func(path string, pull map[string]any){
-		"not merged":        func(_ string, p map[string]any) { p["merged_at"] = nil },
-		"another commit":    func(_ string, p map[string]any) { p["merge_commit_sha"] = string(w.head) },
-		"another branch":    func(_ string, p map[string]any) { p["base"].(map[string]any)["ref"] = "release" },
-		"another's number":  func(path string, p map[string]any) { p["id"] = len(path) },
-		"a head without id": func(_ string, p map[string]any) { p["head"].(map[string]any)["sha"] = "main" },
+		"not merged":         func(_ string, p map[string]any) { p["merged_at"] = nil },
+		"another commit":     func(_ string, p map[string]any) { p["merge_commit_sha"] = string(w.head) },
+		"a branch as commit": func(_ string, p map[string]any) { p["merge_commit_sha"] = "main" },
+		"another branch":     func(_ string, p map[string]any) { p["base"].(map[string]any)["ref"] = "release" },
+		"another's number":   func(path string, p map[string]any) { p["id"] = len(path) },
+		"a head without id":  func(_ string, p map[string]any) { p["head"].(map[string]any)["sha"] = "main" },
 		"merged in the list alone": func(path string, p map[string]any) {
 			if !strings.HasSuffix(path, "/pulls") {
 				p["merged"] = false
@@ -274,7 +291,7 @@ func TestForgedAnswersAreNoPullRequest(t *testing.T) {
 				}
 			})
 		})
-		if found, err := f.PullRequest(t.Context(), "main", commit); err != nil || found != nil {
+		if found, err := f.PullRequest(t.Context(), "main", commit, commit); err != nil || found != nil {
 			t.Errorf("%s: %+v, %v", what, found, err)
 		}
 	}
@@ -291,7 +308,7 @@ func TestPullRequestAsksLittle(t *testing.T) {
 	f := w.forge()
 	for commit, want := range map[gitsync.Commit]int{commit: 7, later: 1} {
 		w.ForgetRequests()
-		_, err := f.PullRequest(t.Context(), "main", commit)
+		_, err := f.PullRequest(t.Context(), "main", commit, commit)
 		w.must(err)
 		if sent := w.sent(); len(sent) != want || len(writes(sent)) != 0 {
 			t.Errorf("sent %d requests, want %d: %q", len(sent), want, sent)
@@ -303,7 +320,7 @@ func TestACommitThatGitHubDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	unknown := gitsync.Commit(strings.Repeat("ab", 20))
-	_, err := w.forge().PullRequest(t.Context(), "main", unknown)
+	_, err := w.forge().PullRequest(t.Context(), "main", unknown, unknown)
 	if _, ok := is[*promote.UnknownCommit](err); !ok {
 		t.Errorf("got %v", err)
 	}
@@ -313,7 +330,7 @@ func TestACommitThatGitHubDoesNotKnow(t *testing.T) {
 	}
 	for _, name := range []gitsync.Commit{"main", "", "../pulls"} {
 		w.ForgetRequests()
-		_, one := w.forge().PullRequest(t.Context(), "main", name)
+		_, one := w.forge().PullRequest(t.Context(), "main", name, name)
 		_, other := w.forge().Verification(t.Context(), name)
 		if one == nil || other == nil || len(w.sent()) != 0 {
 			t.Errorf("%q is asked for", name)
