@@ -186,7 +186,10 @@ func (u unmetAttestation) hint(image string) string {
 	case u.demand.vulnerabilities != nil:
 		return fmt.Sprintf("Scan it again and attest the result (cosign attest --type %s --predicate … %s%s), or build it anew without what was found", name, keyFlag(u.demand.signers), image)
 	}
-	return fmt.Sprintf("Build it as demanded and attest that, with %s", strings.Join(append(u.demand.conditions(), "a readable predicate"), " and "))
+	if conditions := u.demand.conditions(); len(conditions) > 0 {
+		return fmt.Sprintf("Build it so that its %s has %s", name, strings.Join(conditions, " and "))
+	}
+	return fmt.Sprintf("Attest a %s that is one", name)
 }
 
 // keyFlag is what cosign needs to sign as one of the signers.

@@ -22,8 +22,8 @@ type condition struct {
 // depend on how busy this one is; the time is for what is costlier than counted.
 const (
 	maxCondition     = 4096
-	maxConditionCost = 5_000_000
-	maxConditionTime = 2 * time.Second
+	maxConditionCost = 1_000_000
+	maxConditionTime = 10 * time.Second
 )
 
 // conditionEnv has CEL's standard library only: nothing in it knows a clock,

@@ -49,7 +49,10 @@ func PredicateType(name string) (uri string, err error) {
 		return name, nil
 	}
 	known := slices.Sorted(maps.Keys(predicateTypes))
-	return "", fmt.Errorf("%q is no type of attestation%s; give its URI, or one of %s", clip(name, 200), environments.DidYouMean(name, known), strings.Join(known, ", "))
+	if like := environments.DidYouMean(name, known); like != "" {
+		return "", fmt.Errorf("%q is no type of attestation%s Other types are given by their URI", clip(name, 200), like)
+	}
+	return "", fmt.Errorf("%q is no type of attestation; give its URI, or one of %s", clip(name, 200), strings.Join(known, ", "))
 }
 
 // PredicateName is what reports call a type: cosign's short name, or else the

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,8 +42,7 @@ func (s Signer) String() string {
 	return fmt.Sprintf("the key %q", clip(s.Name(), 200))
 }
 
-// signersOf joins keys and identities that NewTrust made, each content once
-// and in an order that does not depend on how they were written.
+// signersOf joins keys and identities that NewTrust made.
 func signersOf(keys []Key, identities []Identity) []Signer {
 	var out []Signer
 	for _, k := range keys {
@@ -56,14 +54,15 @@ func signersOf(keys []Key, identities []Identity) []Signer {
 	return distinct(out)
 }
 
-// distinct keeps the first signer of each content, in the order of their names.
+// distinct keeps the first signer of each content.
 func distinct(signers []Signer) []Signer {
-	slices.SortStableFunc(signers, func(a, b Signer) int {
-		return cmp.Or(cmp.Compare(a.ID(), b.ID()), cmp.Compare(a.Name(), b.Name()))
-	})
-	signers = slices.CompactFunc(signers, func(a, b Signer) bool { return a.ID() == b.ID() })
-	slices.SortStableFunc(signers, func(a, b Signer) int { return cmp.Compare(a.Name(), b.Name()) })
-	return signers
+	var out []Signer
+	for _, s := range signers {
+		if !slices.ContainsFunc(out, func(o Signer) bool { return o.ID() == s.ID() }) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func ids(signers []Signer) []string {
