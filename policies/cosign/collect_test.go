@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -115,7 +116,7 @@ func judge(ctx context.Context, c *cosign.Collector, trust policies.Trust, diges
 	if err != nil {
 		return policies.Verified{}, err
 	}
-	return policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{Images: evidence})
+	return policies.Judge(release, policies.Demands{Trust: trust}, policies.Findings{At: time.Now(), Images: evidence})
 }
 
 func (w *world) judge(digests ...name.Digest) (policies.Verified, error) {

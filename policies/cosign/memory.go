@@ -1,7 +1,6 @@
 package cosign
 
 import (
-	"bytes"
 	"container/list"
 	"slices"
 	"sync"
@@ -116,13 +115,11 @@ func sizeOf(e policies.Evidence) int64 {
 	return int64(n)
 }
 
-// clone keeps what is remembered apart from what callers hold.
+// clone keeps what is remembered apart from what callers hold, but for the
+// content of predicates, which is large and which nobody may change.
 func clone(e policies.Evidence) policies.Evidence {
 	e.Signatures = slices.Clone(e.Signatures)
 	e.Attestations = slices.Clone(e.Attestations)
-	for i := range e.Attestations {
-		e.Attestations[i].Predicate = bytes.Clone(e.Attestations[i].Predicate)
-	}
 	e.Rejected = slices.Clone(e.Rejected)
 	return e
 }

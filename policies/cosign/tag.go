@@ -177,7 +177,7 @@ func (t tagged) stampedAt(s signer, stamp *cosignbundle.RFC3161Timestamp) (time.
 	}
 	verified, _, err := verify.VerifySignedTimestamp(&stamped{timestamp: stamp.SignedRFC3161Timestamp, seen: seen}, s.root)
 	if err != nil || len(verified) == 0 {
-		return time.Time{}, fmt.Errorf("its timestamp is of something else, or by no authority of the trust root %q", s.Identity.Root.Name)
+		return time.Time{}, errors.New(otherTimestamp)
 	}
 	return verified[0].Time, nil
 }
