@@ -41,6 +41,8 @@ type Built struct {
 	Objects        []map[string]any
 	Kustomizations []Kustomization // that were read, the overlay's own first
 	Manifests      []Manifest      // files that declare or patch objects
+	// OwnSchema says that the overlay replaced kustomize's schema for the build.
+	OwnSchema bool
 }
 
 // Kustomization is a kustomization file and what its images: says.

@@ -16,7 +16,7 @@ type Limits struct {
 	Objects int           // that are rendered: 5,000
 	Output  int64         // of all rendered objects as JSON, in bytes: 64 MiB
 	Time    time.Duration // of one build from its start: 30 s. Held by sealed builds alone
-	Memory  int64         // of the process of one build: 512 MiB. Held by sealed builds alone
+	Memory  int64         // that one build needs: 256 MiB. Held by sealed builds alone
 }
 
 // WithDefaults fills in what is zero.
@@ -28,7 +28,7 @@ func (l Limits) WithDefaults() Limits {
 	orDefault(&l.Objects, 5_000)
 	orDefault(&l.Output, 64<<20)
 	orDefault(&l.Time, 30*time.Second)
-	orDefault(&l.Memory, 512<<20)
+	orDefault(&l.Memory, 256<<20)
 	return l
 }
 

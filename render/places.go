@@ -60,7 +60,7 @@ func appendPinned(all []Written, n *yaml.Node) []Written {
 
 // built is what the scan knows, beside the objects.
 func (s *scan) built(objects []map[string]any) Built {
-	b := Built{Objects: objects, Manifests: slices.Clone(s.manifests)}
+	b := Built{Objects: objects, Manifests: slices.Clone(s.manifests), OwnSchema: s.openAPI}
 	for _, k := range s.kustomizations {
 		at, generated := Kustomization{File: k.file}, Manifest{File: k.file}
 		root := &yaml.Node{}

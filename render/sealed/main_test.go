@@ -1,0 +1,59 @@
+package sealed
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/testworld/trees"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// probed is the name of children that do what an application is called, if
+// there is a probe of that name: tests see a child from inside. Only this test
+// binary has them.
+const probed = "pawl-render-probe"
+
+type prober struct{ render.Builder }
+
+func (b prober) Build(ctx context.Context, job render.Job) (render.Built, error) {
+	if probe, ok := probes[job.Target.Application]; ok {
+		return probe(job)
+	}
+	return b.Builder.Build(ctx, job)
+}
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 1 && os.Args[0] == probed {
+		os.Exit(live(prober{render.InProcess()}))
+	}
+	Main()
+	os.Exit(m.Run())
+}
+
+const commit = gitsync.Commit("8d2e1a7c0ffee00000000000000000000000beef")
+
+func at(tree gitsync.Tree) gitsync.Revision { return gitsync.Revision{Commit: commit, Tree: tree} }
+
+func target(application string) environments.Target {
+	return environments.Target{Environment: "dev", Application: application, Overlay: "overlays/dev"}
+}
+
+// pool is one for a test, with probes.
+func pool(t testing.TB, o Options) *Pool {
+	t.Helper()
+	p := New(o)
+	p.name = probed
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// small is a repository with one overlay of one object.
+func small() gitsync.Tree {
+	return trees.FromMap(map[string]string{
+		"overlays/dev/kustomization.yaml": "resources: [settings.yaml]\n",
+		"overlays/dev/settings.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  level: debug\n",
+	})
+}
