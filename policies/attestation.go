@@ -157,13 +157,10 @@ func (d attestationDemand) conditions() []string {
 	return out
 }
 
-// says goes on after the image's name.
+// says is why those that were found do not do; it goes on after the image's name.
 func (u unmetAttestation) says() string {
-	name := PredicateName(u.demand.Type)
-	if u.found == 0 {
-		return fmt.Sprintf("has no attestation of type %s by %s", name, by(u.demand.signers, false))
-	}
 	const shown = 2
+	name := PredicateName(u.demand.Type)
 	s := fmt.Sprintf("has an attestation of type %s that does not do, ", name)
 	if n := len(u.causes); n > 1 {
 		s = fmt.Sprintf("has %d attestations of type %s that do not do, ", n, name)
@@ -175,21 +172,19 @@ func (u unmetAttestation) says() string {
 	return s
 }
 
-// hint is the next step.
+// hint is the next step where some were found.
 func (u unmetAttestation) hint(image string) string {
 	name := PredicateName(u.demand.Type)
+	conditions := u.demand.conditions()
 	switch {
-	case u.found == 0:
-		return fmt.Sprintf("Attest it (cosign attest --type %s --predicate … %s%s)", name, keyFlag(u.demand.signers), image)
+	case len(conditions) == 0:
+		return fmt.Sprintf("Attest a %s that is one", name)
 	case u.demand.Every:
-		return fmt.Sprintf("Build an image whose every %s meets the demand", name)
+		return fmt.Sprintf("Build an image whose every %s has %s", name, strings.Join(conditions, " and "))
 	case u.demand.vulnerabilities != nil:
 		return fmt.Sprintf("Scan it again and attest the result (cosign attest --type %s --predicate … %s%s), or build it anew without what was found", name, keyFlag(u.demand.signers), image)
 	}
-	if conditions := u.demand.conditions(); len(conditions) > 0 {
-		return fmt.Sprintf("Build it so that its %s has %s", name, strings.Join(conditions, " and "))
-	}
-	return fmt.Sprintf("Attest a %s that is one", name)
+	return fmt.Sprintf("Build it so that its %s has %s", name, strings.Join(conditions, " and "))
 }
 
 // keyFlag is what cosign needs to sign as one of the signers.

@@ -34,7 +34,7 @@ func Judge(release render.Release, demands Demands, found Findings) (Verified, e
 		}
 		v.evidence = append(v.evidence, e.clone())
 	}
-	refusal.Denials = append(refusal.Denials, judgePolicies(demands.Policies, found.Policies)...)
+	refusal.Denials = append(refusal.Denials, judgePolicies(demands.Policies, found.Policies, release.Places)...)
 	if found.Change != nil {
 		refusal.Denials = append(refusal.Denials, judgeChange(release.Commit, demands, *found.Change)...)
 	}
@@ -48,7 +48,7 @@ func Judge(release render.Release, demands Demands, found Findings) (Verified, e
 
 // judgePolicies refuses where a demanded policy was not evaluated, or any
 // policy denies or has no answer.
-func judgePolicies(demanded []string, results []PolicyResult) (denials []Denial) {
+func judgePolicies(demanded []string, results []PolicyResult, places map[string]render.Place) (denials []Denial) {
 	answered := map[string]bool{}
 	for _, r := range results {
 		answered[r.Policy] = true
@@ -66,11 +66,15 @@ func judgePolicies(demanded []string, results []PolicyResult) (denials []Denial)
 			if text == "" {
 				text = "without saying why"
 			}
+			if what != "" {
+				what = " " + clip(what, maxText)
+			}
+			place := places[m.Object]
 			denials = append(denials, Denial{
 				Kind: DeniedByPolicy, Subject: r.Policy, Demanded: demand,
-				Found:  "denies" + prefixed(" ", clip(what, maxText)) + ": " + text + prefixed(" (rule ", clip(m.Rule, 100), ")"),
-				Hint:   "Change what it names",
-				Object: m.Object,
+				Found: "denies" + what + ": " + text,
+				Hint:  "Change what it denies, and push that",
+				Rule:  clip(m.Rule, 100), Object: m.Object, File: place.File, Line: place.Line,
 			})
 		}
 	}
@@ -84,12 +88,4 @@ func judgePolicies(demanded []string, results []PolicyResult) (denials []Denial)
 		}
 	}
 	return denials
-}
-
-// prefixed is empty for an empty text.
-func prefixed(prefix, text string, suffix ...string) string {
-	if text == "" {
-		return ""
-	}
-	return prefix + text + strings.Join(suffix, "")
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func judgeImage(image render.Image, trust Trust, e Evidence, at time.Time) (ImageRefusal, bool) {
-	r := ImageRefusal{Image: image.Pinned(), Object: image.Object, Field: image.Field}
+	r := ImageRefusal{Image: image.Pinned(), Object: image.Object, Field: image.Field, File: image.File, Line: image.Line}
 	repository, digest, err := parsePinned(image.Reference)
 	if err != nil {
 		r.Image = clip(image.Reference, 300)
@@ -37,7 +37,10 @@ func judgeImage(image render.Image, trust Trust, e Evidence, at time.Time) (Imag
 		return r, false
 	}
 	if e.Image != image.Pinned() {
-		e = Evidence{Problem: "was not looked at, so nothing is known of it"}
+		r.Demanded = "evidence that was looked for"
+		r.Found = "was not looked at, so nothing is known of it"
+		r.Hint = "See in the agent's log why nothing was collected"
+		return r, false
 	}
 	if !e.Exists {
 		r.Demanded = "an image in the registry under this very digest"
@@ -88,6 +91,7 @@ func (r trustRule) unmet(e Evidence, at time.Time) (out unmet) {
 	return out
 }
 
+// demanded is what would be enough.
 func (u unmet) demanded() string {
 	var out []string
 	for _, d := range u {
@@ -100,38 +104,80 @@ func (u unmet) demanded() string {
 	return strings.Join(once(out), ", and ")
 }
 
+// says goes on after the image's name. What is missing comes first.
 func (u unmet) says() string {
-	var out []string
+	var missing, poor []string
 	for _, d := range u {
-		if d.attestation != nil {
-			out = append(out, d.attestation.says())
-			continue
-		}
-		out = append(out, "has no signature by "+by(d.signers, d.rule.all))
-	}
-	out = once(out)
-	for i := range out[1:] {
-		if rest, ok := strings.CutPrefix(out[i+1], "has no "); ok && strings.HasPrefix(out[i], "has no ") {
-			out[i+1] = "no " + rest
+		if d.attestation == nil {
+			missing = append(missing, "signature by "+by(d.signers, d.rule.all))
+		} else if d.attestation.found > 0 {
+			poor = append(poor, d.attestation.says())
 		}
 	}
-	return strings.Join(out, " and ")
+	for _, m := range u.missingAttestations() {
+		missing = append(missing, fmt.Sprintf("attestation of type %s by %s", alternatives(m.types), by(m.signers, false)))
+	}
+	var out []string
+	if len(missing) > 0 {
+		out = append(out, "has no "+strings.Join(once(missing), " and no "))
+	}
+	return strings.Join(append(out, once(poor)...), ", and ")
 }
 
+// hint is the next step, or the next steps.
 func (u unmet) hint(image string) string {
 	var out []string
 	for _, d := range u {
-		if d.attestation != nil {
+		switch {
+		case d.attestation == nil:
+			where := "the trust of the agent's configuration"
+			if d.rule.added {
+				where = fmt.Sprintf("the rule for %q that is added to it", d.rule.images)
+			}
+			out = append(out, fmt.Sprintf("Sign it (cosign sign %s%s) or add its signer to %s", keyFlag(d.signers), image, where))
+		case d.attestation.found > 0:
 			out = append(out, d.attestation.hint(image))
-			continue
 		}
-		where := "the trust of the agent's configuration"
-		if d.rule.added {
-			where = fmt.Sprintf("the rule for %q that is added to it", d.rule.images)
+	}
+	for _, m := range u.missingAttestations() {
+		each, what := "it", m.types[0]
+		if len(m.types) > 1 {
+			each, what = "each of them", "…"
 		}
-		out = append(out, fmt.Sprintf("Sign it (cosign sign %s%s) or add its signer to %s", keyFlag(d.signers), image, where))
+		out = append(out, fmt.Sprintf("Attest %s (cosign attest --type %s --predicate … %s%s)", each, what, keyFlag(m.signers), image))
 	}
 	return strings.Join(once(out), ". ")
+}
+
+// missingAttestations are types of which there is no attestation, by who should
+// have made them.
+func (u unmet) missingAttestations() (out []missingAttestations) {
+	for _, d := range u {
+		if d.attestation == nil || d.attestation.found > 0 {
+			continue
+		}
+		demand := d.attestation.demand
+		i := slices.IndexFunc(out, func(m missingAttestations) bool { return slices.Equal(ids(m.signers), ids(demand.signers)) })
+		if i < 0 {
+			i, out = len(out), append(out, missingAttestations{signers: demand.signers})
+		}
+		out[i].types = once(append(out[i].types, PredicateName(demand.Type)))
+	}
+	return out
+}
+
+type missingAttestations struct {
+	signers []Signer
+	types   []string
+}
+
+// alternatives joins words as people do: "a, b or c".
+func alternatives(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // once keeps the first of equal texts.

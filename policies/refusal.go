@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/pawl-dev/pawl/environments"
 )
@@ -24,6 +25,9 @@ type ImageRefusal struct {
 	Image  string // pinned where it is pinned, else what the object says
 	Object string
 	Field  string
+	// File and Line are where the image is written; empty and 0 if that is not known.
+	File string
+	Line int
 	// Demanded is what would be enough: `a signature by the key "release"`.
 	Demanded string
 	// Found goes on after the image's name: `has no signature by the key "release"`.
@@ -43,11 +47,12 @@ type Denial struct {
 	Demanded, Found string
 	// Hint is the next step, a sentence without its full stop.
 	Hint string
-	// Object is what a policy denies, if it says so, and File and Line where it
-	// is written, if that is known.
-	Object string
-	File   string
-	Line   int
+	// Rule is the rule of the policy, and Object what it denies, if it says so:
+	// "Deployment shop/web".
+	Rule, Object string
+	// File and Line are where that is written; empty and 0 if it is not known.
+	File string
+	Line int
 }
 
 // DenialKind is what denies.
@@ -65,14 +70,26 @@ func (d Denial) line() string {
 	if d.Kind == DeniedByPolicy {
 		subject = "policy " + subject
 	}
-	where := ""
-	switch {
-	case d.File != "" && d.Line > 0:
-		where = fmt.Sprintf(" (%s, line %d)", d.File, d.Line)
-	case d.File != "":
-		where = fmt.Sprintf(" (%s)", d.File)
+	var where []string
+	if d.Rule != "" {
+		where = append(where, "rule "+d.Rule)
 	}
-	return fmt.Sprintf("%s %s%s. %s.", subject, d.Found, where, d.Hint)
+	if d.File != "" {
+		where = append(where, written(d.File, d.Line))
+	}
+	found := strings.TrimSuffix(d.Found, ".")
+	if len(where) > 0 {
+		found += " (" + strings.Join(where, ", ") + ")"
+	}
+	return fmt.Sprintf("%s %s. %s.", subject, found, d.Hint)
+}
+
+// written is a place as editors jump to it: "apps/web/deployment.yaml:12".
+func written(file string, line int) string {
+	if line <= 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, line)
 }
 
 const (
@@ -92,6 +109,15 @@ func (r *Refusal) Error() string {
 	images := len(lines)
 	for _, d := range r.Denials {
 		lines = append(lines, d.line())
+	}
+	for i, line := range lines {
+		// A text of a stranger may not look like lines of ours.
+		lines[i] = strings.Map(func(c rune) rune {
+			if unicode.IsControl(c) || c == '\u2028' || c == '\u2029' {
+				return ' '
+			}
+			return c
+		}, line)
 	}
 	var b strings.Builder
 	switch {
@@ -127,6 +153,9 @@ func (r *Refusal) imageLines() []string {
 	var lines []string
 	for _, i := range firsts {
 		where := i.Object + ", " + i.Field
+		if i.File != "" {
+			where += ", " + written(i.File, i.Line)
+		}
 		switch n := more[key{i.Image, i.Found}]; {
 		case n == 1:
 			where += ", and 1 more place"

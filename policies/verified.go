@@ -3,6 +3,7 @@
 package policies
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/pawl-dev/pawl/render"
@@ -29,7 +30,9 @@ func (v Verified) Release() render.Release {
 	for _, o := range v.release.Objects {
 		r.Objects = append(r.Objects, o.DeepCopy())
 	}
-	r.Images = append([]render.Image(nil), v.release.Images...)
+	r.Images = slices.Clone(v.release.Images)
+	r.Unlisted = slices.Clone(v.release.Unlisted)
+	r.Places = maps.Clone(v.release.Places)
 	return r
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // VulnerabilityDemand is asked of the result of a vulnerability scan.
@@ -54,7 +56,7 @@ func (d VulnerabilityDemand) demanded() (out []string) {
 		out = append(out, fmt.Sprintf("at most %d %s findings", d.Max[name], name))
 	}
 	if d.MaxAge > 0 {
-		out = append(out, fmt.Sprintf("an age of at most %s", d.MaxAge))
+		out = append(out, fmt.Sprintf("an age of at most %s", environments.Duration(d.MaxAge)))
 	}
 	return out
 }
@@ -70,7 +72,7 @@ func (d VulnerabilityDemand) unmet(predicate any, now time.Time) string {
 		case age < -clockSkew:
 			return fmt.Sprintf("its scan ended in the future, at %s", finished.UTC().Format(time.RFC3339))
 		case age > d.MaxAge:
-			return fmt.Sprintf("its scan ended at %s, and may be %s old at most", finished.UTC().Format(time.RFC3339), d.MaxAge)
+			return fmt.Sprintf("its scan ended at %s, and may be %s old at most", finished.UTC().Format(time.RFC3339), environments.Duration(d.MaxAge))
 		}
 	}
 	if len(d.Max) == 0 {
