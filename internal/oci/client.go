@@ -1,26 +1,22 @@
 // Package oci reads from OCI registries for those who look for signatures and
 // for tags. It adds to go-containerregistry what an agent that reads
 // strangers' registries needs: every answer is bounded and checked against its
-// digest, plain HTTP only where it was allowed, and errors that tell absence
+// digest, credentials go to whom they are for, mirrors are asked first and not
+// believed, plain HTTP only where it was allowed, and errors that tell absence
 // from outage and never hold a credential.
 package oci
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"slices"
+	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // Limits of what is read. No image layer is ever fetched: manifests,
@@ -30,101 +26,179 @@ const (
 	maxPages  = 200     // of a list of tags
 )
 
-// Client reads from any registry, those of its options in the way they say,
-// others by HTTPS and anonymously. It is safe for concurrent use, and meant to
-// be shared: connections and tokens are kept.
-type Client struct {
-	registries map[string]*registry
-	others     *registry
+// Options of a Client; the zero value asks everybody by HTTPS and anonymously.
+type Options struct {
+	// Registries are those that are reached in a special way.
+	Registries []Registry
+	// DockerConfig reads credentials for any registry, in the form of
+	// kubernetes.io/dockerconfigjson: from a file, or from a Secret. It is asked
+	// again after a while, and when a registry refuses what it gave.
+	DockerConfig func(context.Context) ([]byte, error)
+	// Clock is time.Now if nil.
+	Clock func() time.Time
 }
 
-// NewClient checks the options. Two of them for one host are an error.
-func NewClient(registries ...Registry) (*Client, error) {
-	c := &Client{registries: map[string]*registry{}}
+// Client reads from any registry. It is safe for concurrent use, and meant to
+// be shared: connections and tokens are kept.
+type Client struct {
+	*registries
+	originOnly bool
+}
+
+// registries are all that were asked so far.
+type registries struct {
+	options  Options
+	settings map[string]Registry // by normal host
+	docker   *source             // nil without a Docker configuration
+
+	mu   sync.Mutex
+	open map[string]*registry
+}
+
+// NewClient is New with nothing but registries.
+func NewClient(list ...Registry) (*Client, error) { return New(Options{Registries: list}) }
+
+// New checks the options and says all that is wrong with them.
+func New(o Options) (*Client, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	c := &Client{registries: &registries{options: o, settings: map[string]Registry{}, open: map[string]*registry{}}}
+	if o.DockerConfig != nil {
+		c.docker = newSource(func(ctx context.Context) (keyring, error) {
+			text, err := o.DockerConfig(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return ParseDockerConfig(text)
+		}, o.Clock)
+	}
 	var problems []error
-	for i, o := range registries {
-		r, err := newRegistry(o)
-		if err == nil && c.registries[r.host] != nil {
-			err = fmt.Errorf("is listed twice")
+	for i, r := range o.Registries {
+		host, err := normalHost(r.Host)
+		if err == nil {
+			if _, twice := c.settings[host]; twice {
+				err = errors.New("is listed twice")
+			}
+		}
+		if err == nil {
+			_, err = newRegistry(r, host)
+		}
+		if err == nil {
+			err = checkMirrors(host, r.Mirrors)
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("registries[%d] %q: %w", i, o.Host, err))
+			problems = append(problems, fmt.Errorf("registries[%d] %q: %w", i, r.Host, err))
 			continue
 		}
-		c.registries[r.host] = r
+		c.settings[host] = r
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	var err error
-	c.others, err = newRegistry(Registry{})
-	return c, err
+	return c, nil
 }
 
-// Repository parses the name of a repository, "ghcr.io/acme/web".
+// Origin is a client that asks no mirrors but those that have all there is,
+// and otherwise shares everything with this one. It is for a second look: a
+// mirror may have a list that was longer since.
+func (c *Client) Origin() *Client { return &Client{registries: c.registries, originOnly: true} }
+
+// Repository parses the name of a repository, "ghcr.io/acme/web". Names that
+// could be read as another one are refused.
 func (c *Client) Repository(s string) (name.Repository, error) {
 	repo, err := name.NewRepository(s)
+	if err == nil {
+		err = checkName(repo)
+	}
 	if err != nil {
 		return name.Repository{}, fmt.Errorf("%q is no repository: %w", s, err)
 	}
-	if c.registry(repo.RegistryStr()).PlainHTTP {
-		repo, err = name.NewRepository(s, name.Insecure)
-	}
-	return repo, err
+	return c.reached(repo)
 }
 
-func (c *Client) registry(host string) *registry {
-	if r, ok := c.registries[host]; ok {
-		return r
+// reached is the repository with how its registry is reached in it.
+func (c *registries) reached(repo name.Repository) (name.Repository, error) {
+	if !c.settings[repo.RegistryStr()].PlainHTTP {
+		return repo, nil
 	}
-	return c.others
+	registry, err := name.NewRegistry(repo.RegistryStr(), name.Insecure)
+	return registry.Repo(repo.RepositoryStr()), err
 }
 
-// Manifest is a manifest as the registry served it.
-type Manifest struct {
-	// Digest is computed from Bytes, whatever the registry's headers say.
-	Digest    v1.Hash
-	MediaType types.MediaType
-	Bytes     []byte
+// registry is the one of a host, with or without options.
+func (c *registries) registry(host string) (*registry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.open[host]; ok {
+		return r, nil
+	}
+	r, err := newRegistry(c.settings[host], host)
+	if err != nil {
+		return nil, err
+	}
+	r.isRegistry = func(host string) bool { _, ok := c.settings[host]; return ok }
+	r.keys = c.docker
+	if r.Credentials != nil {
+		r.keys = newSource(func(ctx context.Context) (keyring, error) {
+			own, err := r.Credentials(ctx)
+			return only(own), err
+		}, c.options.Clock)
+	}
+	for _, m := range r.Mirrors {
+		r.mirrors = append(r.mirrors, &mirror{Mirror: m, now: c.options.Clock})
+	}
+	c.open[host] = r
+	return r, nil
 }
 
 // Manifest fetches the manifest of a tag, or of a digest: then it is one whose
 // bytes have that digest, or an error.
 func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, error) {
-	d, err := ask(ctx, c, ref.Context(), "fetch the manifest of "+ref.Name(), func(ctx context.Context, p *remote.Puller) (*remote.Descriptor, error) {
-		return p.Get(ctx, ref)
+	doing := "fetch the manifest of " + ref.Name()
+	want, byDigest := ref.(name.Digest)
+	return ask(ctx, c, ref.Context(), aspectOf(ref), doing, func(ctx context.Context, p *remote.Puller, at name.Repository) (Manifest, error) {
+		algorithm := "sha256"
+		if byDigest {
+			h, err := v1.NewHash(want.DigestStr())
+			if err != nil {
+				return Manifest{}, invalid(at, doing, "was not asked: the digest is none")
+			}
+			algorithm = h.Algorithm
+		}
+		d, err := p.Get(ctx, move(ref, at))
+		if err != nil {
+			return Manifest{}, err
+		}
+		// Computed here too: for one old media type the library believes a header.
+		digest, err := hash(algorithm, d.Manifest)
+		if err != nil {
+			return Manifest{}, err
+		}
+		if byDigest && want.DigestStr() != digest.String() {
+			return Manifest{}, invalid(at, doing, "serves other bytes under this digest")
+		}
+		return Manifest{Digest: digest, MediaType: d.MediaType, Bytes: d.Manifest}, nil
 	})
-	if err != nil {
-		return Manifest{}, err
-	}
-	// Computed here too: for one old media type the library believes a header.
-	digest, _, err := v1.SHA256(bytes.NewReader(d.Manifest))
-	if err != nil {
-		return Manifest{}, err
-	}
-	if want, ok := ref.(name.Digest); ok && want.DigestStr() != digest.String() {
-		return Manifest{}, invalid(ref.Context(), "fetch the manifest of "+ref.Name(), "serves other bytes under this digest")
-	}
-	return Manifest{Digest: digest, MediaType: d.MediaType, Bytes: d.Manifest}, nil
 }
 
 // Claim is the digest that the registry says a tag has. It is cheap and does
 // not count against pull limits, but nothing vouches for it.
 func (c *Client) Claim(ctx context.Context, ref name.Tag) (v1.Hash, error) {
-	d, err := ask(ctx, c, ref.Context(), "look up "+ref.Name(), func(ctx context.Context, p *remote.Puller) (*v1.Descriptor, error) {
-		return p.Head(ctx, ref)
+	return ask(ctx, c, ref.Context(), aspectOf(ref), "look up "+ref.Name(), func(ctx context.Context, p *remote.Puller, at name.Repository) (v1.Hash, error) {
+		d, err := p.Head(ctx, move(ref, at))
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		return d.Digest, nil
 	})
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	return d.Digest, nil
 }
 
 // Blob fetches a blob of at most limit bytes and checks its digest.
 func (c *Client) Blob(ctx context.Context, ref name.Digest, limit int64) ([]byte, error) {
 	doing := "fetch " + ref.Name()
-	return ask(ctx, c, ref.Context(), doing, func(ctx context.Context, p *remote.Puller) ([]byte, error) {
-		layer, err := p.Layer(ctx, ref)
+	return ask(ctx, c, ref.Context(), content, doing, func(ctx context.Context, p *remote.Puller, at name.Repository) ([]byte, error) {
+		layer, err := p.Layer(ctx, at.Digest(ref.DigestStr()))
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +209,7 @@ func (c *Client) Blob(ctx context.Context, ref name.Digest, limit int64) ([]byte
 		defer r.Close()
 		b, err := io.ReadAll(io.LimitReader(r, limit+1))
 		if err == nil && int64(len(b)) > limit {
-			err = invalid(ref.Context(), doing, fmt.Sprintf("serves more than the %d bytes that are read", limit))
+			err = invalid(at, doing, fmt.Sprintf("serves more than the %d bytes that are read", limit))
 		}
 		return b, err
 	})
@@ -145,104 +219,45 @@ func (c *Client) Blob(ctx context.Context, ref name.Digest, limit int64) ([]byte
 // registry has none, by its fallback tag.
 func (c *Client) Referrers(ctx context.Context, ref name.Digest) ([]v1.Descriptor, error) {
 	doing := "list the referrers of " + ref.Name()
-	return ask(ctx, c, ref.Context(), doing, func(ctx context.Context, p *remote.Puller) ([]v1.Descriptor, error) {
-		index, err := remote.Referrers(ref, remote.Reuse(p), remote.WithContext(ctx))
+	list, err := ask(ctx, c, ref.Context(), signatures, doing, func(ctx context.Context, p *remote.Puller, at name.Repository) ([]v1.Descriptor, error) {
+		index, err := remote.Referrers(at.Digest(ref.DigestStr()), remote.Reuse(p), remote.WithContext(ctx))
 		if err != nil {
 			return nil, err
 		}
 		m, err := index.IndexManifest()
 		if err != nil {
-			return nil, invalid(ref.Context(), doing, "serves a list that cannot be read")
+			return nil, invalid(at, doing, "serves a list that cannot be read")
+		}
+		if len(m.Manifests) == 0 {
+			return nil, errNothing // which of a mirror is no answer
 		}
 		return m.Manifests, nil
 	})
+	if errors.Is(err, errNothing) {
+		return nil, nil
+	}
+	return list, err
 }
 
 // Tags lists the tags of a repository.
 func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	doing := "list the tags of " + repo.Name()
-	return ask(ctx, c, repo, doing, func(ctx context.Context, p *remote.Puller) ([]string, error) {
-		lister, err := p.Lister(ctx, repo)
+	return ask(ctx, c, repo, tags, doing, func(ctx context.Context, p *remote.Puller, at name.Repository) ([]string, error) {
+		lister, err := p.Lister(ctx, at)
 		if err != nil {
 			return nil, err
 		}
-		var tags []string
+		var found []string
 		for pages := 0; lister.HasNext(); pages++ {
 			if pages == maxPages {
-				return nil, invalid(repo, doing, fmt.Sprintf("lists tags on more than the %d pages that are read", maxPages))
+				return nil, invalid(at, doing, fmt.Sprintf("lists tags on more than the %d pages that are read", maxPages))
 			}
 			page, err := lister.Next(ctx)
 			if err != nil {
 				return nil, err
 			}
-			tags = append(tags, page.Tags...)
+			found = append(found, page.Tags...)
 		}
-		return tags, nil
+		return found, nil
 	})
-}
-
-// ask runs one request and makes its error one of ours. Several callers may
-// wait for the same sign-in; where another one's context ended it, it is tried
-// again for this one.
-func ask[T any](ctx context.Context, c *Client, repo name.Repository, doing string, f func(context.Context, *remote.Puller) (T, error)) (T, error) {
-	r := c.registry(repo.RegistryStr())
-	var v T
-	var err error
-	for range 3 {
-		v, err = f(ctx, r.puller)
-		if ctx.Err() != nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-			break
-		}
-	}
-	if err == nil {
-		return v, nil
-	}
-	var zero T
-	return zero, r.explain(ctx, repo, doing, err)
-}
-
-// Kind is what a manifest is.
-type Kind string
-
-const (
-	Image Kind = "image"
-	Index Kind = "index"
-)
-
-// Kind tells what the manifest is. One that could be read as both is an error:
-// a client that reads it the other way would run something else.
-func (m Manifest) Kind() (Kind, error) {
-	var f struct {
-		MediaType types.MediaType `json:"mediaType"`
-		Config    json.RawMessage `json:"config"`
-		Layers    json.RawMessage `json:"layers"`
-		FSLayers  json.RawMessage `json:"fsLayers"`
-		Manifests json.RawMessage `json:"manifests"`
-	}
-	if err := json.Unmarshal(m.Bytes, &f); err != nil {
-		return "", errors.New("is no manifest: not JSON")
-	}
-	if f.MediaType != "" && f.MediaType != m.MediaType {
-		return "", fmt.Errorf("is ambiguous: served as %q, and calls itself %q", m.MediaType, f.MediaType)
-	}
-	image, index := f.Config != nil || f.Layers != nil, f.Manifests != nil
-	switch {
-	case f.FSLayers != nil || image && index:
-		return "", errors.New("is ambiguous: it can be read as an image and as an index")
-	case image && slices.Contains([]types.MediaType{types.OCIManifestSchema1, types.DockerManifestSchema2}, m.MediaType):
-		return Image, nil
-	case index && slices.Contains([]types.MediaType{types.OCIImageIndex, types.DockerManifestList}, m.MediaType):
-		return Index, nil
-	}
-	return "", fmt.Errorf("is neither an image nor an index (%q)", m.MediaType)
-}
-
-func newPuller(transport http.RoundTripper, keychain authn.Keychain) (*remote.Puller, error) {
-	return remote.NewPuller(
-		remote.WithTransport(transport),
-		remote.WithAuthFromKeychain(keychain),
-		remote.WithUserAgent("pawl"),
-		// Blips only; the agent itself tries again after longer outages.
-		remote.WithRetryBackoff(remote.Backoff{Duration: 50 * time.Millisecond, Factor: 3, Jitter: 0.1, Steps: 3}),
-	)
 }

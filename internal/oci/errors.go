@@ -44,15 +44,19 @@ func (e *Error) Error() string {
 // Unwrap never leads to the original error, whose text is not redacted.
 func (e *Error) Unwrap() error { return e.kind }
 
-func invalid(repo name.Repository, doing, reason string) *Error {
-	return &Error{Doing: doing, Registry: repo.RegistryStr(), Reason: reason, kind: ErrInvalid}
+func invalid(at name.Repository, doing, reason string) *Error {
+	return &Error{Doing: doing, Registry: at.RegistryStr(), Reason: reason, kind: ErrInvalid}
 }
 
-func (r *registry) explain(ctx context.Context, repo name.Repository, doing string, err error) error {
+func (r *registry) explain(ctx context.Context, doing string, used []Credentials, err error) error {
 	if ours := (*Error)(nil); errors.As(err, &ours) {
 		return ours
 	}
-	e := &Error{Doing: doing, Registry: repo.RegistryStr()}
+	if errors.Is(err, errNothing) {
+		return err
+	}
+	e := &Error{Doing: doing, Registry: r.host}
+	var foreign errForeign
 	var answer *transport.Error
 	var asked *url.Error
 	var network net.Error
@@ -62,6 +66,8 @@ func (r *registry) explain(ctx context.Context, repo name.Repository, doing stri
 		e.Reason, e.kind = "did not answer in time", context.DeadlineExceeded
 	case ctx.Err() != nil:
 		e.Reason, e.kind = "was no longer asked", context.Canceled
+	case errors.As(err, &foreign):
+		e.Reason = "cannot be signed in to: " + foreign.Error()
 	case errors.Is(err, errTooLarge):
 		e.Reason = "sends without end: " + errTooLarge.Error()
 	case errors.As(err, &answer):
@@ -92,7 +98,7 @@ func (r *registry) explain(ctx context.Context, repo name.Repository, doing stri
 	default:
 		e.Reason = "failed: " + err.Error()
 	}
-	e.Reason = r.redact(e.Reason)
+	e.Reason = redact(e.Reason, used)
 	return e
 }
 
@@ -113,8 +119,11 @@ var authorization = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[A-Za-z0-9._~+/=-
 
 // redact takes the credentials out of a text that a registry may have written,
 // and bounds it.
-func (r *registry) redact(s string) string {
-	if c := r.used.Load(); c != nil && c.Password != "" {
+func redact(s string, used []Credentials) string {
+	for _, c := range used {
+		if c.Password == "" {
+			continue
+		}
 		for _, secret := range []string{
 			c.Password,
 			url.QueryEscape(c.Password),

@@ -1,20 +1,22 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Registry says how one registry is reached.
@@ -26,128 +28,193 @@ type Registry struct {
 	PlainHTTP bool
 	// CA is PEM of certificate authorities to trust beside the system's.
 	CA []byte
-	// Credentials are asked for each sign-in, so they may change; nil signs in
-	// nowhere.
+	// Credentials are the registry's own, and come before those of
+	// Options.DockerConfig. They are asked for again after a while and when the
+	// registry refuses them, so they may change; nil leaves it to the Docker
+	// configuration.
 	Credentials func(context.Context) (Credentials, error)
+	// TokenHosts may see the credentials too, where the registry's token
+	// service has another domain: "auth.acme.com".
+	TokenHosts []string
+	// Mirrors are asked before the registry itself, in this order.
+	Mirrors []Mirror
+	// Timeout bounds one request with all that belongs to it, such as signing
+	// in and trying again; 30 s if zero.
+	Timeout time.Duration
 }
 
-// Credentials are a user and a password or token. They print as redacted.
-type Credentials struct {
-	Username string
-	Password string
-}
+const defaultTimeout = 30 * time.Second
 
-func (Credentials) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, "[redacted]") }
-func (Credentials) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
-
-// registry is one registry, or all that are not named.
+// registry is one registry as it is reached.
 type registry struct {
 	Registry
-	host   string // in normal form; empty for all others
-	puller *remote.Puller
-	used   atomic.Pointer[Credentials] // last, to keep them out of errors
+	host       string  // in normal form
+	keys       *source // nil signs in nowhere
+	mirrors    []*mirror
+	transport  http.RoundTripper
+	isRegistry func(host string) bool // whether it is one that has options
+
+	mu      sync.Mutex
+	pullers map[string]signedIn // by repository
 }
 
-func newRegistry(o Registry) (*registry, error) {
-	r := &registry{Registry: o}
-	if o.Host != "" {
-		n, err := name.NewRegistry(o.Host)
-		if err != nil {
-			return nil, errors.New("is no registry's name; write it as in \"ghcr.io\" or \"registry.acme.com:5000\"")
-		}
-		r.host = n.Name()
+// signedIn is what a repository was last read with.
+type signedIn struct {
+	Credentials
+	puller *remote.Puller
+}
+
+// normalHost is the name by which a registry is known here.
+func normalHost(host string) (string, error) {
+	n, err := name.NewRegistry(host)
+	if host == "" || err != nil || checkHost(n.Name()) != nil {
+		return "", errors.New("is no registry's name; write it as in \"ghcr.io\" or \"registry.acme.com:5000\"")
 	}
+	return n.Name(), nil
+}
+
+func newRegistry(o Registry, host string) (*registry, error) {
+	r := &registry{Registry: o, host: host, pullers: map[string]signedIn{}}
 	if o.PlainHTTP && len(o.CA) > 0 {
 		return nil, errors.New("has a certificate authority and plain HTTP; choose one")
 	}
-	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+	if o.Timeout < 0 {
+		return nil, errors.New("has a negative timeout")
+	}
+	var pool *x509.CertPool
+	if len(o.CA) > 0 {
+		var err error
+		if pool, err = x509.SystemCertPool(); err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(o.CA) {
+			return nil, errors.New("its certificate authority holds no certificate in PEM")
+		}
+	}
+	r.transport = &guard{registry: r, inner: &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: (&net.Dialer{
+			Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: refuseForbidden,
+		}).DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		MaxIdleConns:          64,
 		MaxIdleConnsPerHost:   16,
 		IdleConnTimeout:       90 * time.Second,
-	}
-	if len(o.CA) > 0 {
-		pool, err := x509.SystemCertPool()
+	}}
+	return r, nil
+}
+
+// request is one question, which can be put to a registry or to its mirror.
+type request[T any] func(ctx context.Context, p *remote.Puller, at name.Repository) (T, error)
+
+// put asks one registry, signed in with each of the credentials that there are
+// for the repository until one is let in. When none is, they are read again:
+// they may have been replaced.
+func put[T any](ctx context.Context, r *registry, at name.Repository, doing string, f request[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Timeout, defaultTimeout))
+	defer cancel()
+	var zero T
+	var last error
+	var tried []Credentials
+	for reading := 0; ; reading++ {
+		candidates, number, err := r.credentials(ctx, at, reading)
 		if err != nil {
-			pool = x509.NewCertPool()
+			return zero, r.explain(ctx, doing, tried, err)
 		}
-		if !pool.AppendCertsFromPEM(o.CA) {
-			return nil, errors.New("its certificate authority holds no certificate in PEM")
+		reading = number
+		news := false
+		for _, c := range candidates {
+			if slices.Contains(tried, c) {
+				continue
+			}
+			news, tried = true, append(tried, c)
+			v, err := call(ctx, r, at, c, f)
+			if err == nil {
+				return v, nil
+			}
+			if last = err; !refused(err) {
+				return zero, r.explain(ctx, doing, tried, err)
+			}
 		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		if !news || r.keys == nil {
+			return zero, r.explain(ctx, doing, tried, last)
+		}
 	}
-	var err error
-	r.puller, err = newPuller(&guard{registry: r, inner: transport}, keychain{r})
-	return r, err
 }
 
-// guard bounds every answer, and keeps plain HTTP to where it was allowed:
-// go-containerregistry falls back to it by itself on private networks, where
-// the credentials would be sent in the clear.
-type guard struct {
-	registry *registry
-	inner    http.RoundTripper
-}
-
-var errPlainHTTP = errors.New("plain HTTP is not allowed for this registry")
-
-var errTooLarge = fmt.Errorf("the answer is larger than the %d MiB that are read", maxAnswer>>20)
-
-func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	own := g.registry.host != "" && req.URL.Host == g.registry.host
-	switch {
-	case own && g.registry.PlainHTTP && req.URL.Scheme == "https":
-		// The library tries HTTPS first, whatever it is told.
-		req = req.Clone(req.Context())
-		req.URL.Scheme = "http"
-	case req.URL.Scheme != "https" && !(own && g.registry.PlainHTTP):
-		return nil, errPlainHTTP
+// credentials are those to try for a repository, by a reading of at least that
+// number. Those that were let in last come first; none are the empty ones.
+func (r *registry) credentials(ctx context.Context, at name.Repository, reading int) ([]Credentials, int, error) {
+	if r.keys == nil {
+		return []Credentials{{}}, reading, nil
 	}
-	resp, err := g.inner.RoundTrip(req)
-	if err == nil {
-		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
-	}
-	return resp, err
-}
-
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		// Also where exactly as much was sent: such an answer is too large.
-		return 0, errTooLarge
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
-}
-
-// keychain hands a registry's credentials to its own sign-in and to no other.
-type keychain struct{ r *registry }
-
-func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
-	if k.r.Credentials == nil || target.RegistryStr() != k.r.host {
-		return authn.Anonymous, nil
-	}
-	return k, nil
-}
-
-func (k keychain) Authorization() (*authn.AuthConfig, error) {
-	return k.AuthorizationContext(context.Background())
-}
-
-func (k keychain) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
-	c, err := k.r.Credentials(ctx)
+	ring, number, err := r.keys.get(ctx, reading)
 	if err != nil {
-		return nil, fmt.Errorf("read the credentials for %s: %w", k.r.host, err)
+		return nil, 0, fmt.Errorf("read the credentials for %s: %w", r.host, err)
 	}
-	k.r.used.Store(&c)
-	return &authn.AuthConfig{Username: c.Username, Password: c.Password}, nil
+	found := slices.Clone(ring.For(at))
+	if len(found) == 0 {
+		found = []Credentials{{}}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if before, ok := r.pullers[at.Name()]; ok {
+		if i := slices.Index(found, before.Credentials); i > 0 {
+			found[0], found[i] = found[i], found[0]
+		}
+	}
+	return found, number, nil
+}
+
+// call asks signed in as that. Several callers may wait for the same sign-in;
+// where another one's context ended it, it is tried again for this one.
+func call[T any](ctx context.Context, r *registry, at name.Repository, c Credentials, f request[T]) (v T, err error) {
+	puller, err := r.puller(at, c)
+	if err != nil {
+		return v, err
+	}
+	for range 3 {
+		v, err = f(ctx, puller, at)
+		if ctx.Err() != nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	if refused(err) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.pullers, at.Name()) // how it signed in may be what is wrong
+	}
+	return v, err
+}
+
+func (r *registry) puller(at name.Repository, c Credentials) (*remote.Puller, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.pullers[at.Name()]; ok && known.Credentials == c {
+		return known.puller, nil
+	}
+	auth := authn.Anonymous
+	if c != (Credentials{}) {
+		auth = authn.FromConfig(authn.AuthConfig{Username: c.Username, Password: c.Password})
+	}
+	puller, err := remote.NewPuller(
+		remote.WithTransport(r.transport),
+		remote.WithAuth(auth),
+		remote.WithUserAgent("pawl"),
+		// Blips only; the agent itself tries again after longer outages.
+		remote.WithRetryBackoff(remote.Backoff{Duration: 50 * time.Millisecond, Factor: 3, Jitter: 0.1, Steps: 3}),
+	)
+	if err == nil {
+		r.pullers[at.Name()] = signedIn{c, puller}
+	}
+	return puller, err
+}
+
+// refused is an answer that other credentials might change.
+func refused(err error) bool {
+	answer := (*transport.Error)(nil)
+	return errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden)
 }

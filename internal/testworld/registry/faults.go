@@ -37,6 +37,10 @@ type Fault struct {
 	RetryAfter int
 	// Endless answers 200 and a body that does not end.
 	Endless bool
+	// Drip answers 200 and a body of one byte now and then.
+	Drip bool
+	// Redirect sends the client to this URL.
+	Redirect string
 	// TruncateAfter cuts the connection after this many bytes of the answer.
 	TruncateAfter int
 	// Manifests are answered in turn instead of the stored one, over and over:
@@ -113,6 +117,13 @@ func (r *Registry) fail(w http.ResponseWriter, request *http.Request, f *fault) 
 		w.Header().Set("Content-Type", "application/octet-stream")
 		r.endless(w, request, f)
 		return w, true
+	case f.Drip:
+		w.Header().Set("Content-Type", "application/octet-stream")
+		r.drip(w, request, f)
+		return w, true
+	case f.Redirect != "":
+		http.Redirect(w, request, f.Redirect, http.StatusTemporaryRedirect)
+		return w, true
 	case f.TruncateAfter > 0:
 		return &truncating{ResponseWriter: w, left: f.TruncateAfter}, false
 	case len(f.Manifests) > 0:
@@ -152,6 +163,25 @@ func (r *Registry) endless(w http.ResponseWriter, request *http.Request, f *faul
 		default:
 		}
 		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
+// drip is slow enough never to fill anything, and quick enough never to be
+// taken for a broken connection.
+func (r *Registry) drip(w http.ResponseWriter, request *http.Request, f *fault) {
+	for {
+		if _, err := w.Write([]byte{' '}); err != nil || http.NewResponseController(w).Flush() != nil {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-f.healed:
+			return
+		case <-request.Context().Done():
+			return
+		case <-r.closed:
 			return
 		}
 	}

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -81,7 +83,10 @@ func TestRequestsAreLogged(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatalf("got %v, want two", got)
 	}
-	want := Request{now, "GET", "/v2/team/app/manifests/" + digest.DigestStr(), Manifests, "team/app", digest.DigestStr(), 200}
+	want := Request{
+		Time: now, Method: "GET", Path: "/v2/team/app/manifests/" + digest.DigestStr(), Kind: Manifests,
+		Repository: "team/app", Reference: digest.DigestStr(), Status: 200,
+	}
 	if got[0] != want {
 		t.Errorf("got %+v, want %+v", got[0], want)
 	}
@@ -250,6 +255,57 @@ func TestBasicAuth(t *testing.T) {
 	status, header, _, err := get(t.Context(), r.URL()+"/v2/")
 	if err != nil || status != 401 || header.Get("WWW-Authenticate") == "" {
 		t.Errorf("got %d %v %v", status, header, err)
+	}
+}
+
+func TestUsersSeeTheirRepositories(t *testing.T) {
+	t.Parallel()
+	for _, tokens := range []bool{false, true} {
+		r := start(t, Options{Username: "u", Password: "p", Tokens: tokens})
+		_, digest := push(t, r, "1")
+		as := func(name, password string) error {
+			_, err := remote.Get(digest, remote.WithAuth(&authn.Basic{Username: name, Password: password}))
+			return err
+		}
+		r.SetUsers(User{Name: "mine", Password: "a", Repositories: []string{"team/app"}}, User{Name: "other", Password: "b", Repositories: []string{"team/other"}})
+		for because, tt := range map[string]struct {
+			name, password string
+			allowed        bool
+		}{
+			"its own":          {"mine", "a", true},
+			"another's":        {"other", "b", false},
+			"a wrong password": {"mine", "b", false},
+			"who was before":   {"u", "p", false},
+		} {
+			if err := as(tt.name, tt.password); (err == nil) != tt.allowed {
+				t.Errorf("tokens=%v: %s: %v", tokens, because, err)
+			}
+		}
+	}
+}
+
+func TestTokensEnd(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Username: "u", Password: "p", Tokens: true})
+	_, digest := push(t, r, "1")
+	puller, err := remote.NewPuller(r.Client()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func() int {
+		return len(slices.DeleteFunc(r.Requests(Match{}), func(q Request) bool { return q.Path != "/token" }))
+	}
+	for range 2 {
+		r.ForgetRequests()
+		for range 2 {
+			if _, err := puller.Get(t.Context(), digest); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := count(); got != 1 {
+			t.Errorf("signed in %d times", got)
+		}
+		r.ForgetTokens()
 	}
 }
 

@@ -27,12 +27,14 @@ type Request struct {
 	Repository string
 	Reference  string // a tag or a digest
 	Status     int    // 0 when the connection was cut before an answer
+	// Authorization is the header as it was sent, credentials included.
+	Authorization string
 }
 
 // parse reads /v2/{repository}/{kind}/{reference}; a repository may have
 // slashes, and an upload has a path of its own behind blobs/uploads.
 func parse(r *http.Request, now time.Time) Request {
-	out := Request{Time: now, Method: r.Method, Path: r.URL.Path}
+	out := Request{Time: now, Method: r.Method, Path: r.URL.Path, Authorization: r.Header.Get("Authorization")}
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/v2/"), "/")
 	for i := len(parts) - 1; i > 0; i-- {
 		switch kind := Kind(parts[i]); kind {

@@ -1,11 +1,10 @@
 // Package registry is a real OCI registry for tests, the demo and `make
-// world`, over HTTP or HTTPS, with the referrers API, basic auth, a request
-// log and faults on demand. It keeps everything in memory.
+// world`, over HTTP or HTTPS, with the referrers API, users with passwords or
+// tokens, a request log and faults on demand. It keeps everything in memory.
 package registry
 
 import (
 	"context"
-	"crypto/subtle"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -25,8 +24,13 @@ import (
 type Options struct {
 	// Addr is where Start listens; empty means 127.0.0.1:0.
 	Addr string
-	// Username and Password are asked for when set, for every request.
+	// Username and Password are asked for when set, for every request. Client
+	// signs in with them, and they may do everything.
 	Username, Password string
+	// Users may sign in too.
+	Users []User
+	// Tokens has users sign in at a token service first, as most registries do.
+	Tokens bool
 	// TLS serves HTTPS with a certificate of a CA made for this server.
 	TLS bool
 	// WithoutReferrers is a registry that does not have the referrers API, as
@@ -47,6 +51,8 @@ type Registry struct {
 	mu        sync.Mutex
 	requests  []Request
 	faults    []*fault
+	users     []User
+	tokens    map[string]string // to the name of a user
 	closed    chan struct{}
 	closeOnce sync.Once
 }
@@ -60,6 +66,10 @@ func Start(ctx context.Context, options Options) (*Registry, error) {
 		options.Clock = time.Now
 	}
 	r := &Registry{options: options, closed: make(chan struct{})}
+	r.SetUsers(options.Users...)
+	if options.Username != "" {
+		r.users = append(r.users, User{Name: options.Username, Password: options.Password})
+	}
 	r.store = registry.New(
 		registry.Logger(log.New(io.Discard, "", 0)),
 		registry.WithReferrersSupport(!options.WithoutReferrers),
@@ -162,9 +172,11 @@ func (r *Registry) serve(w http.ResponseWriter, request *http.Request) {
 	} else {
 		w = counted
 	}
-	if !r.allowed(request) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
-		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+	if request.URL.Path == "/token" && r.options.Tokens {
+		r.serveToken(w, request)
+		return
+	}
+	if !r.admit(w, request, asked) {
 		return
 	}
 	if asked.Kind == Referrers && !r.options.WithoutReferrers && request.Method == http.MethodGet {
@@ -172,15 +184,6 @@ func (r *Registry) serve(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	r.store.ServeHTTP(w, request)
-}
-
-func (r *Registry) allowed(request *http.Request) bool {
-	if r.options.Username == "" {
-		return true
-	}
-	user, password, _ := request.BasicAuth()
-	return subtle.ConstantTimeCompare([]byte(user), []byte(r.options.Username))&
-		subtle.ConstantTimeCompare([]byte(password), []byte(r.options.Password)) == 1
 }
 
 // refuse answers in the form of the distribution specification.
