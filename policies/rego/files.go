@@ -21,6 +21,36 @@ const (
 	maxTotalSize = 2 << 20
 )
 
+// Folders are the folders of the policies in a folder: itself if it has .rego
+// files, and else those in it that have some, each as a whole. An error that is
+// fs.ErrNotExist says that the folder is not there.
+func Folders(fsys fs.FS, folder string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, folder)
+	if err != nil {
+		return nil, fmt.Errorf("look for policies in %s: %w", folder, err)
+	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && isRego(e.Name()) }) {
+		return []string{folder}, nil
+	}
+	var found []string
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		files, err := Files(fsys, path.Join(folder, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(slices.Collect(maps.Keys(files)), isRego) {
+			found = append(found, path.Join(folder, e.Name()))
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("look for policies in %s: there is no .rego file in it", folder)
+	}
+	return found, nil
+}
+
 // Files reads the files of the policy in a folder: those that end in .rego, and
 // data in .yaml, .yml and .json, in all folders below, but none whose name
 // begins with a dot. Links are refused: fsys must show them as such, as

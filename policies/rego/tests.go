@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,11 +97,21 @@ func testResult(r *tester.Result) TestResult {
 	case topdown.IsCancel(r.Error):
 		result.Outcome, result.Text = Errored, "took too long and was stopped"
 	case r.Error != nil:
-		result.Outcome, result.Text = Errored, evaluationError(r.Error)
+		result.Outcome, result.Text = Errored, firstError(r.Error)
 	case r.Fail:
 		result.Outcome, result.Text = Failed, whatFailed(r)
 	}
 	return result
+}
+
+// severalErrors is how the runner puts several errors of functions into one.
+var severalErrors = regexp.MustCompile(`^\[\{\w+ (.*?) (\S+:\d+) `)
+
+func firstError(err error) string {
+	if m := severalErrors.FindStringSubmatch(err.Error()); m != nil {
+		return clip(m[2]+": "+m[1], textLimit)
+	}
+	return evaluationError(err)
 }
 
 // printedLimit bounds what a test prints, in characters.
