@@ -155,18 +155,18 @@ func (c *Collector) once(ctx context.Context, l look) (policies.Evidence, error)
 			return old.evidence, nil
 		}
 		now := c.options.Clock()
-		e, until, err := c.look(ctx, l, now)
+		found, err := c.look(ctx, l, now)
 		switch {
 		case err != nil && known && now.Before(old.complete.Add(completeInOutage)):
 			return old.evidence, nil
 		case err != nil:
 			return policies.Evidence{}, err
-		case l.trust.Satisfied(l.image.Repository, e, now):
-			c.remembered.put(l.key, remembered{evidence: e, until: until, complete: now, checked: now})
+		case found.satisfies:
+			c.remembered.put(l.key, remembered{evidence: found.evidence, until: found.until, complete: now, checked: now})
 		default:
 			c.remembered.forget(l.key)
 		}
-		return e, nil
+		return found.evidence, nil
 	})
 	select {
 	case <-ctx.Done():

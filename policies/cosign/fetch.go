@@ -16,8 +16,8 @@ import (
 
 const (
 	atOnce     = 8        // fetches of one image at the same time
-	maxChunk   = 32 << 20 // bytes of one image that are held at the same time
-	maxLarge   = 64 << 20 // and of all images; what is small is not counted
+	maxChunk   = 16 << 20 // bytes of one image that are held at the same time
+	maxLarge   = 32 << 20 // and of all images; what is small is not counted
 	smallChunk = 1 << 20
 )
 

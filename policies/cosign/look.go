@@ -71,19 +71,26 @@ type looking struct {
 	done  bool
 }
 
-// look asks the registry, and says until when what it found counts. Its error
-// means that nothing is known.
-func (c *Collector) look(ctx context.Context, at look, now time.Time) (_ policies.Evidence, until time.Time, err error) {
+// seen is what a look found, whether it satisfies the rules, and until when it
+// may be taken for true.
+type seen struct {
+	evidence  policies.Evidence
+	satisfies bool
+	until     time.Time
+}
+
+// look asks the registry. Its error means that nothing is known.
+func (c *Collector) look(ctx context.Context, at look, now time.Time) (seen, error) {
 	e := policies.Evidence{Image: at.image.Pinned()}
 	repo, err := c.client.Repository(at.image.Repository)
 	if err != nil {
 		e.Problem = "has a repository that cannot be read"
-		return e, now, nil
+		return seen{evidence: e}, nil
 	}
 	digest, err := v1.NewHash(at.image.Digest)
 	if err != nil {
 		e.Problem = "has a digest that cannot be read"
-		return e, now, nil
+		return seen{evidence: e}, nil
 	}
 	l := &looking{
 		client: c.client, large: c.large, repo: repo, digest: digest, left: maxTogether,
@@ -111,16 +118,17 @@ func (c *Collector) look(ctx context.Context, at look, now time.Time) (_ policie
 		g.Go(func() error { return l.tag(gctx, attestationTag) })
 	}
 	if err := g.Wait(); err != nil {
-		return policies.Evidence{}, now, err
+		return seen{}, err
 	}
 	e.Exists = e.Problem == ""
 	if e.Exists && !l.enough() {
 		if err := l.bundles(ctx); err != nil {
-			return policies.Evidence{}, now, err
+			return seen{}, err
 		}
 	}
 	l.report(&e)
-	return e, l.until(e), nil
+	satisfies := e.Exists && (l.done || l.satisfied(e.Signatures, e.Attestations))
+	return seen{evidence: e, satisfies: satisfies, until: l.until(e)}, nil
 }
 
 // attestations says whether any are looked for.

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	cosigntypes "github.com/sigstore/cosign/v2/pkg/types"
@@ -83,49 +83,58 @@ func readStatement(raw []byte) (statement, error) {
 }
 
 // unambiguous accepts one JSON value without a name that is there twice, and
-// not nested without end.
+// not nested without end. It keeps no more than the names of what is open:
+// decoding a bill of materials only for this would take a second.
 func unambiguous(raw []byte) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	// One for each array and object that is open; names is nil in an array.
-	type open struct {
-		names map[string]struct{}
-		value bool // a name was read, its value comes next
+	if !utf8.Valid(raw) || !json.Valid(raw) {
+		return errors.New("its statement is not JSON")
 	}
-	var stack []open
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return errors.New("its statement is not JSON")
-		}
-		if n := len(stack) - 1; n >= 0 && stack[n].names != nil && token != json.Delim('}') {
-			if name, ok := token.(string); ok && !stack[n].value {
-				if _, twice := stack[n].names[name]; twice {
-					return fmt.Errorf("its statement has the name %q twice in one object", clip(name, 100))
-				}
-				stack[n].names[name] = struct{}{}
-				stack[n].value = true
-				continue
+	var names [][]byte              // of all objects that are open
+	var begins []int                // where in names those of each open value begin
+	for i := 0; i < len(raw); i++ { // every bracket and quote is where it must be
+		switch raw[i] {
+		case '{', '[':
+			if begins = append(begins, len(names)); len(begins) > maxDepth {
+				return fmt.Errorf("its statement is nested more than %d deep", maxDepth)
 			}
-			stack[n].value = false
-		}
-		switch token {
-		case json.Delim('{'):
-			stack = append(stack, open{names: map[string]struct{}{}})
-		case json.Delim('['):
-			stack = append(stack, open{})
-		case json.Delim('}'), json.Delim(']'):
-			stack = stack[:len(stack)-1]
-		}
-		if len(stack) > maxDepth {
-			return fmt.Errorf("its statement is nested more than %d deep", maxDepth)
-		}
-		if len(stack) == 0 {
-			break
+		case '}', ']':
+			last := len(begins) - 1
+			if twice := repeated(names[begins[last]:]); twice != nil {
+				return fmt.Errorf("its statement has the name %q twice in one object", clip(string(twice), 100))
+			}
+			names, begins = names[:begins[last]], begins[:last]
+		case '"':
+			begin := i
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+			if rest := bytes.TrimLeft(raw[i+1:], " \t\r\n"); len(rest) > 0 && rest[0] == ':' {
+				names = append(names, unquote(raw[begin:i+1]))
+			}
 		}
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("its statement is followed by something else")
+	return nil
+}
+
+// unquote is what a JSON string says.
+func unquote(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1]
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // it is one, of a valid document
+	return []byte(s)
+}
+
+// repeated returns a name that is there twice, and sorts the others.
+func repeated(names [][]byte) []byte {
+	slices.SortFunc(names, bytes.Compare)
+	for i := 1; i < len(names); i++ {
+		if bytes.Equal(names[i-1], names[i]) {
+			return names[i]
+		}
 	}
 	return nil
 }
