@@ -2,6 +2,7 @@ package promote
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func Check(s EnvironmentState, at time.Time) Report {
 	r := Report{Commit: s.Commit, Environment: s.Environment, State: s.ReportState(), StartedAt: s.StartedAt}
 	if r.State.Final() {
 		r.CompletedAt = at
+	}
+	if r.State.Final() {
+		r.Annotations = s.annotations()
 	}
 	r.Title = plain(s.title(r.State), titleLimit)
 	r.Summary = s.summary(r)
@@ -73,6 +77,11 @@ func (t TargetState) done() bool {
 func (t TargetState) verified() bool {
 	if len(t.Unpinned) > 0 || len(t.Evidence) != len(t.Images) {
 		return false
+	}
+	for _, p := range t.Policies {
+		if p.Problem != "" || len(p.Denied) > 0 {
+			return false
+		}
 	}
 	for i, e := range t.Evidence {
 		if e.Image != t.Images[i].Pinned() || !e.Exists || len(e.Signatures) == 0 {
@@ -234,15 +243,44 @@ func (t TargetState) row() string {
 	if len(verified) > 0 && !slices.ContainsFunc(verified, func(v string) bool { return v != verified[0] }) {
 		verified = verified[:1]
 	}
+	if by := t.policies(); by != "" {
+		switch {
+		case len(verified) == 1 && verified[0] != "":
+			verified[0] += ", " + by
+		case len(verified) == 1: // nothing is known of the images yet
+			verified[0] = by
+		default:
+			verified = append(verified, by)
+		}
+	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n",
 		Escape(t.label()), strings.Join(images, "<br>"), strings.Join(verified, "<br>"), t.applied(), t.health())
 }
 
+// cell is by whom an image is signed, and what is attested of it.
 func cell(e policies.Evidence) string {
 	if len(e.Signatures) == 0 {
 		return "—"
 	}
-	return strings.TrimPrefix(signers(e), "signed by ")
+	by := e.Signers()
+	for i := range by {
+		by[i] = Escape(clip(by[i], 100))
+	}
+	return strings.Join(append(by, attested(e)...), ", ")
+}
+
+// policies counts those that answered and deny nothing: "policies 3 of 3".
+func (t TargetState) policies() string {
+	if len(t.Policies) == 0 {
+		return ""
+	}
+	good := 0
+	for _, p := range t.Policies {
+		if p.Problem == "" && len(p.Denied) == 0 {
+			good++
+		}
+	}
+	return fmt.Sprintf("policies %d of %d", good, len(t.Policies))
 }
 
 func (t TargetState) applied() string {
@@ -289,7 +327,7 @@ func worst(h drift.Health, otherwise string) string {
 // story is what happened, what was done and what can be done, for what failed
 // or is being retried.
 func (s EnvironmentState) story(targets []TargetState, room int) string {
-	var happened, did, can []string
+	var refused, happened, did, can []string
 	add := func(list *[]string, who, text string) {
 		text = paragraph(text)
 		if text == "" {
@@ -311,7 +349,13 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 		who := t.label()
 		switch t.Stage {
 		case StageFailed:
-			add(&happened, who, t.Problem.Text)
+			var refusal *policies.Refusal
+			if errors.As(t.Problem.Err, &refusal) && len(refusal.Images)+len(refusal.Denials) > 0 {
+				refused = append(refused, refusedRows(who, refusal)...)
+				t.Problem.Hint = "" // each row has its own
+			} else {
+				add(&happened, who, t.Problem.Text)
+			}
 			if t.Applied == nil {
 				add(&did, who, "Nothing was applied; what ran before keeps running.")
 			} else {
@@ -331,8 +375,15 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 			add(&did, who, t.Problem.Hint)
 		}
 	}
-	room /= 3
-	return part("What happened.", happened, room) + part("What Pawl did.", did, room) + part("What you can do.", can, room)
+	warned := s.warnings()
+	parts := 3
+	for _, more := range []int{len(refused), len(warned)} {
+		if more > 0 {
+			parts++
+		}
+	}
+	room /= parts
+	return refusedTable(refused, room) + part("What happened.", happened, room) + part("What policies warn of.", warned, room) + part("What Pawl did.", did, room) + part("What you can do.", can, room)
 }
 
 // paragraph keeps the lines of a text.

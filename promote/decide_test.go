@@ -323,3 +323,30 @@ func ExampleDecide() {
 	//   ghcr.io/acme/web sha256:9999 → sha256:aaaa
 	// api nothing
 }
+
+// catalogue 74
+func TestOnlyWhatTheAgentMergesNeedsApprovals(t *testing.T) {
+	t.Parallel()
+	for _, batch := range []environments.BatchMode{environments.BatchApplication, environments.BatchEnvironment} {
+		for mode, want := range map[environments.MergeMode]int{environments.MergeAuto: 2, environments.MergeManual: 0, "": 0} {
+			p := pipeline(batch)
+			p.Spec.Environments[2].Promotion.Merge = mode
+			d := Decide(Input{
+				Pipeline: p, Environment: "staging", Head: head, Trust: trust, Now: noon, Approvals: 2,
+				Sources:     []EnvironmentState{at("dev", healthy("dev", "web", image("web", "a")), healthy("dev", "api", image("api", "a")))},
+				Destination: at("staging", stands("staging", "web", image("web", "0")), stands("staging", "api", image("api", "a"))),
+			})
+			for _, b := range d.Batches {
+				if b.Verdict != Go {
+					want = 0
+				}
+				if got := Propose("staging", b, Base{}).Approvals; b.Approvals != want || got != want {
+					t.Errorf("%s, merged %q: %+v needs %d approvals, its pull request %d, want %d", batch, mode, b, b.Approvals, got, want)
+				}
+			}
+			if len(d.Batches) == 0 || d.Batches[0].Verdict != Go {
+				t.Errorf("%s: %s", batch, told(d))
+			}
+		}
+	}
+}

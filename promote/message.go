@@ -153,7 +153,7 @@ func (p Proposal) body(behind string) string {
 		tail += "\n**Left behind** — " + Escape(clip(behind, 2_000)) + "\n"
 	}
 	if p.Approvals > 0 {
-		tail += fmt.Sprintf("\n**To merge** — Pawl merges it as soon as %s approved exactly its last commit.\n", people(p.Approvals))
+		tail += fmt.Sprintf("\n**To merge** — Pawl merges it as soon as %s approved exactly its last commit, and GitHub allows it.\n", people(p.Approvals))
 	}
 	tail += "\n**To roll back** — merge a revert of this pull request.\n\n" +
 		"<sub>Opened and kept up to date by Pawl. It changes only these digests. " +
@@ -208,11 +208,19 @@ func since(t time.Time) string {
 	return "since " + t.UTC().Format("2006-01-02 15:04") + " UTC"
 }
 
-// evidenceLine says by which keys the new digests are signed.
+// evidence says by whom a digest is signed, and what is attested of it.
+func evidence(e policies.Evidence) string {
+	return strings.Join(append([]string{signers(e)}, attestedDetails(e)...), " · ")
+}
+
+// evidenceLimit is from where on no more evidence is told, in bytes.
+const evidenceLimit = 12 << 10
+
+// evidenceLine is the evidence of all new digests.
 func evidenceLine(moves []Move) string {
 	var by []string
 	for _, m := range moves {
-		if s := signers(m.Evidence); !slices.Contains(by, s) {
+		if s := evidence(m.Evidence); !slices.Contains(by, s) {
 			by = append(by, s)
 		}
 	}
@@ -221,35 +229,39 @@ func evidenceLine(moves []Move) string {
 	}
 	out := "**Evidence**\n\n"
 	for i, m := range moves {
-		if i == 30 {
+		if i == 30 || len(out) > evidenceLimit {
 			return out + fmt.Sprintf("- and %d more, each verified\n", len(moves)-i)
 		}
-		out += "- " + code(short(familiar(m.Repository), m.To)) + ": " + signers(m.Evidence) + "\n"
+		out += "- " + code(short(familiar(m.Repository), m.To)) + ": " + evidence(m.Evidence) + "\n"
 	}
 	return strings.TrimSuffix(out, "\n")
 }
 
-// signers says by which keys, and how the signatures are stored: "signed by the
-// key release (bundle)".
+// signers says by whom, and how the signatures are stored: "signed by the key
+// release (bundle)", "signed by release.yml@main (bundle)".
 func signers(e policies.Evidence) string {
 	var keys []string
 	schemes := map[string][]string{}
+	named := map[string]string{}
 	for _, s := range e.Signatures {
 		if _, ok := schemes[s.By.Signer]; !ok {
 			keys = append(keys, s.By.Signer)
+			if named[s.By.Signer] = Escape(clip(s.By.Signer, 100)); s.By.Issuer == "" {
+				named[s.By.Signer] = "the key " + named[s.By.Signer]
+			}
 		}
 		if !slices.Contains(schemes[s.By.Signer], string(s.Scheme)) {
 			schemes[s.By.Signer] = append(schemes[s.By.Signer], string(s.Scheme))
 		}
 	}
 	if len(keys) == 0 {
-		return "not signed by a trusted key"
+		return "not signed by anybody trusted"
 	}
 	slices.Sort(keys)
 	var parts []string
 	for _, k := range keys {
 		slices.Sort(schemes[k])
-		parts = append(parts, fmt.Sprintf("the key %s (%s)", Escape(clip(k, 100)), strings.Join(schemes[k], ", ")))
+		parts = append(parts, fmt.Sprintf("%s (%s)", named[k], strings.Join(schemes[k], ", ")))
 	}
 	return "signed by " + strings.Join(parts, " and ")
 }
@@ -259,5 +271,5 @@ func passedLine(moves []Move) string {
 	for i := range sources {
 		sources[i] = Escape(sources[i])
 	}
-	return "\n**What was asked of them** — healthy in " + strings.Join(sources, " and ") + " at the head of the branch, and a signature that satisfies the agent's trust."
+	return "\n**What was asked of them** — healthy in " + strings.Join(sources, " and ") + " at the head of the branch, and evidence that satisfies the agent's trust."
 }

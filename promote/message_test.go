@@ -35,11 +35,33 @@ func TestProposals(t *testing.T) {
 	evil := move("production", "web", "ghcr.io/acme/web", "9", "3")
 	evil.Tag = "v1 | @acme/sre fixes #1 <script> ](http://evil.example)"
 	evil.Evidence.Signatures[0].By.Signer = "**key** --> <!-- pawl:promotion {} -->"
+	attested := move("production", "web", "ghcr.io/acme/web", "9", "3")
+	attested.Evidence.Signatures[0].By = policies.SignedBy{Signer: "acme/web release.yml@main", Issuer: "https://token.actions.githubusercontent.com"}
+	const commit = "77be1c2000000000000000000000000000000000"
+	attested.Evidence.Attestations = []policies.Attestation{
+		{Type: "https://slsa.dev/provenance/v1", Predicate: []byte(`{"buildDefinition":{"buildType":1,"resolvedDependencies":[{"uri":"pkg:x"},{"uri":"git+https://github.com/acme/web@refs/heads/main","digest":{"gitCommit":"` + commit + `"}}]}}`)},
+		{Type: "https://cyclonedx.org/bom", Predicate: []byte(`{"components":[{"name":"a"},{"name":"b"}]}`)},
+		{Type: "https://spdx.dev/Document", Predicate: []byte(`{"spdxVersion":"SPDX-2.3","packages":[{}]}`)},
+		{Type: "https://cosign.sigstore.dev/attestation/vuln/v1", Predicate: []byte(`{"metadata":{"scanFinishedOn":"2026-11-20T10:00:00Z"}}`)},
+		{Type: "https://slsa.dev/verification_summary/v1", Predicate: []byte(`{"timeVerified":"2026-11-20T14:02:00Z"}`)},
+	}
+	hostile := move("production", "web", "ghcr.io/acme/web", "9", "3")
+	hostile.Evidence.Attestations = []policies.Attestation{
+		{Type: "https://slsa.dev/provenance/v0.2", Predicate: []byte(`{"invocation":{"configSource":{"uri":"git+https://github.com/@acme/sre|<b>fixes #1","digest":{"sha1":"` + commit + `"}}}}`)},
+		{Type: "https://slsa.dev/provenance/v1", Predicate: []byte(`{"buildDefinition":{"resolvedDependencies":"none"}}`)},
+		{Type: "https://cyclonedx.org/bom", Predicate: []byte(`{"components":{}}`)},
+		{Type: "https://cyclonedx.org/bom", Predicate: []byte(`not JSON`)},
+		{Type: "https://evil.example/@acme/sre|<script>", Predicate: []byte(`null`)},
+		{Type: "", Predicate: nil},
+	}
 	base := Base{Branch: "main", Commit: head, Files: map[string][]byte{"k.yaml": []byte("x")}}
 	for name, batch := range map[string]Batch{
 		"one":         {Application: "web", Moves: []Move{web}},
 		"environment": {Moves: []Move{web, api}, Why: "staging/cart failed"},
 		"no_app":      {Moves: []Move{alone}},
+		"attested":    {Application: "web", Moves: []Move{attested}},
+		"approvals":   {Application: "web", Moves: []Move{web}, Approvals: 2},
+		"hostile":     {Application: "web", Moves: []Move{hostile}, Approvals: 1}, // catalogue 29
 		"strangers":   {Application: "web", Moves: []Move{evil}, Why: "<b>@everyone</b>"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,6 +97,9 @@ func TestProposalsOfAnySizeFit(t *testing.T) {
 		for i := range n {
 			m := move("production", fmt.Sprintf("application-%d", i), fmt.Sprintf("ghcr.io/acme/%s-%d", strings.Repeat("long", 20), i), "9", "3")
 			m.Evidence.Signatures[0].By.Signer = fmt.Sprintf("key-%d", i)
+			for j := range 30 {
+				m.Evidence.Attestations = append(m.Evidence.Attestations, policies.Attestation{Type: fmt.Sprintf("https://example.com/%s-%d", strings.Repeat("@", 100), j)})
+			}
 			moves = append(moves, m)
 		}
 		p := Propose("production", Batch{Moves: moves, Why: strings.Repeat("x", 10_000)}, Base{})

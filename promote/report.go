@@ -14,12 +14,31 @@ type Report struct {
 	State       ReportState
 	Title       string // one line: "web did not become ready"
 	Summary     string // markdown
+	// Annotations stand on lines of files. GitHub keeps what it was given, so
+	// that only what is final has any. A commit status has none.
+	Annotations []Annotation
 	StartedAt   time.Time
 	CompletedAt time.Time // zero until State is final
 }
 
 // Name is the check's name: "pawl / production".
 func (r Report) Name() string { return "pawl / " + r.Environment }
+
+// Annotation is a remark on a line of a file of the commit, in plain text.
+type Annotation struct {
+	File           string // relative to the root of the tree
+	Line           int    // 1 is the first
+	Level          AnnotationLevel
+	Title, Message string
+}
+
+// AnnotationLevel is how much an annotation matters, in GitHub's words.
+type AnnotationLevel string
+
+const (
+	AnnotationFailure AnnotationLevel = "failure"
+	AnnotationWarning AnnotationLevel = "warning"
+)
 
 type ReportState string
 

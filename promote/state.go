@@ -29,6 +29,11 @@ type TargetState struct {
 	// Images and Evidence go together by index; Evidence is empty until verified.
 	Images   []render.Image
 	Evidence []policies.Evidence
+	// Policies are what the policies said of the release; empty until verified.
+	Policies []policies.PolicyResult
+	// Places tells where the objects of the release are declared, by name
+	// (render.Release.Places).
+	Places map[string]render.Place
 	// Unpinned are images that still stand as tags: their Digest is empty.
 	Unpinned []render.Image
 	// Applied is what was done; nil before.
@@ -47,6 +52,9 @@ type Problem struct {
 	Reason string // stable, from docs/reasons.md: "ImageRefused"
 	Text   string // what was attempted, on what, and why it failed
 	Hint   string // what to do next
+	// Err is the failure itself, where there is one: the places that it names
+	// are annotated, and of a *policies.Refusal it is told what was demanded.
+	Err error
 }
 
 // Stage is how far a target is.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +50,25 @@ type mark struct {
 	last promote.Report // what GitHub shows; zero until known
 	// lost says that a run may have been made whose answer did not arrive.
 	lost bool
+	// noted are the annotations that the run has. GitHub adds those that it is
+	// sent to those that it has, so each is sent once. unsure says that some may
+	// have been sent whose answer did not arrive.
+	noted  map[promote.Annotation]bool
+	unsure bool
+}
+
+// shows reports whether GitHub shows all of a report already.
+func (m *mark) shows(r promote.Report) bool { return same(m.last, r) && len(m.fresh(r)) == 0 }
+
+// fresh are the annotations of a report that the run does not have.
+func (m *mark) fresh(r promote.Report) []promote.Annotation {
+	var out []promote.Annotation
+	for _, a := range r.Annotations {
+		if !m.noted[a] && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // marksKept bounds memory: older commits get no more reports.
@@ -91,7 +111,10 @@ func (f *Forge) Report(ctx context.Context, r promote.Report) error {
 	m, as := f.marks.of(r)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if same(m.last, r) {
+	if as == asStatuses {
+		r.Annotations = nil // a status has none
+	}
+	if m.shows(r) {
 		return nil
 	}
 	if as != asStatuses {
@@ -127,12 +150,32 @@ func (f *Forge) reportCheck(ctx context.Context, m *mark, r promote.Report) erro
 			return err
 		}
 		m.lost = false
-		if same(m.last, r) {
-			return nil
+	}
+	if m.unsure {
+		if err := f.readAnnotations(ctx, m, doing); err != nil {
+			return err
 		}
 	}
+	if m.shows(r) {
+		return nil
+	}
+	if err := f.sendCheck(ctx, m, r, doing); err != nil {
+		return err
+	}
+	for rest := m.fresh(r); len(rest) > 0; rest = m.fresh(r) {
+		batch := rest[:min(len(rest), annotationsAtOnce)]
+		_, _, err := f.client.Checks.UpdateCheckRun(ctx, f.owner, f.repo, m.id, github.UpdateCheckRunOptions{Name: r.Name(), Output: output(r, batch)})
+		if err := m.sent(batch, failure(doing, "checks: write", err)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendCheck makes the run be as reported, with as many new annotations as go
+// with one request.
+func (f *Forge) sendCheck(ctx context.Context, m *mark, r promote.Report, doing string) error {
 	status, conclusion := state(r.State)
-	output := &github.CheckRunOutput{Title: github.String(orElse(r.Title, string(r.State))), Summary: github.String(cut(orElse(r.Summary, r.Title), 65_535))}
 	var started, completed *github.Timestamp
 	if !r.StartedAt.IsZero() {
 		started = &github.Timestamp{Time: r.StartedAt.UTC().Truncate(time.Second)}
@@ -143,22 +186,31 @@ func (f *Forge) reportCheck(ctx context.Context, m *mark, r promote.Report) erro
 	// A completed run stays completed: what starts over is a new run, and the
 	// newest of a name is the one that counts.
 	if m.id != 0 && (r.State.Final() || !m.last.State.Final()) {
+		fresh := m.fresh(r)
+		batch := fresh[:min(len(fresh), annotationsAtOnce)]
 		_, _, err := f.client.Checks.UpdateCheckRun(ctx, f.owner, f.repo, m.id, github.UpdateCheckRunOptions{
-			Name: r.Name(), Status: &status, Conclusion: conclusion, CompletedAt: completed, Output: output,
+			Name: r.Name(), Status: &status, Conclusion: conclusion, CompletedAt: completed, Output: output(r, batch),
 		})
-		return failure(doing, "checks: write", err)
+		if err := m.sent(batch, failure(doing, "checks: write", err)); err != nil {
+			return err
+		}
+		m.last = r
+		return nil
 	}
+	m.noted = nil
+	fresh := m.fresh(r)
+	batch := fresh[:min(len(fresh), annotationsAtOnce)]
 	run, _, err := f.client.Checks.CreateCheckRun(ctx, f.owner, f.repo, github.CreateCheckRunOptions{
 		Name: r.Name(), HeadSHA: string(r.Commit), ExternalID: github.String(externalID(r)),
-		Status: &status, Conclusion: conclusion, StartedAt: started, CompletedAt: completed, Output: output,
+		Status: &status, Conclusion: conclusion, StartedAt: started, CompletedAt: completed, Output: output(r, batch),
 	})
 	if err != nil {
 		err = aboutCommit(failure(doing, "checks: write", err), r.Commit)
 		m.lost = unavailable(err)
 		return err
 	}
-	m.id = run.GetID()
-	return nil
+	m.id, m.last = run.GetID(), r
+	return m.sent(batch, nil)
 }
 
 func externalID(r promote.Report) string { return "pawl/" + r.Environment }
@@ -184,6 +236,7 @@ func (f *Forge) findCheck(ctx context.Context, m *mark, r promote.Report, doing 
 			Commit: r.Commit, Environment: r.Environment, State: stateOf(run),
 			Title: run.GetOutput().GetTitle(), Summary: run.GetOutput().GetSummary(),
 		}
+		m.noted, m.unsure = nil, run.GetOutput().GetAnnotationsCount() > 0
 	}
 	return nil
 }
