@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/sigstore/cosign/v2/pkg/cosign/bundle"
 	"github.com/sigstore/cosign/v2/pkg/oci/static"
 	"github.com/sigstore/cosign/v2/pkg/types"
+	rekorpb "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
@@ -39,7 +41,7 @@ func (s *Sigstore) SignInAWay(
 	if err != nil {
 		return fmt.Errorf("sign %s: %w", image, err)
 	}
-	made, err := s.make(ctx, by, way, func(signer *images.Key) (signed, error) {
+	made, err := s.make(ctx, by, scheme, way, func(signer *images.Key) (signed, error) {
 		signature, err := signer.SignText(text)
 		return signed{text: text, message: text, signature: signature}, err
 	})
@@ -77,7 +79,7 @@ func (s *Sigstore) AttestInAWay(
 func (s *Sigstore) AttestBody(
 	ctx context.Context, image name.Digest, by Identity, body images.Body, scheme images.Scheme, way Way, client ...remote.Option,
 ) error {
-	made, err := s.make(ctx, by, way, func(signer *images.Key) (signed, error) {
+	made, err := s.make(ctx, by, scheme, way, func(signer *images.Key) (signed, error) {
 		envelope, err := signer.SignEnvelope(body)
 		if err != nil {
 			return signed{}, err
@@ -98,6 +100,9 @@ func (s *Sigstore) AttestBody(
 		return images.AttachAttested(ctx, image, made.envelope, body.PredicateType, made.beside(), client...)
 	}
 	packed, err := bundle.MakeNewBundle(nil, made.entry, body.Content, made.envelope, made.certificate, made.timestamp)
+	if err == nil && made.tile != nil {
+		packed, err = withTile(packed, made.tile)
+	}
 	if err != nil {
 		return fmt.Errorf("make a Sigstore bundle for %s: %w", image, err)
 	}
@@ -114,6 +119,7 @@ type signed struct {
 
 	certificate, chain []byte // PEM
 	entry              *models.LogEntryAnon
+	tile               *rekorpb.TransparencyLogEntry // instead of entry
 	timestamp          []byte
 }
 
@@ -148,7 +154,12 @@ func (w Way) by(s *Sigstore, p Part) (*Sigstore, error) {
 }
 
 // make signs by a new key, has it certified, logged and timestamped.
-func (s *Sigstore) make(ctx context.Context, by Identity, way Way, sign func(*images.Key) (signed, error)) (signed, error) {
+func (s *Sigstore) make(
+	ctx context.Context, by Identity, scheme images.Scheme, way Way, sign func(*images.Key) (signed, error),
+) (signed, error) {
+	if way.Tiles && scheme != images.Bundle {
+		return signed{}, errors.New("entries of Rekor 2 are in bundles only")
+	}
 	if way.At.IsZero() {
 		way.At = time.Now()
 	}
@@ -166,7 +177,7 @@ func (s *Sigstore) make(ctx context.Context, by Identity, way Way, sign func(*im
 	if made.certificate, made.chain, err = s.certificate(by, way, signer); err != nil {
 		return signed{}, fmt.Errorf("certify %s: %w", by.Subject, err)
 	}
-	if made.entry, err = s.entry(ctx, way, signer, made); err != nil {
+	if made.entry, made.tile, err = s.entry(ctx, way, signer, made); err != nil {
 		return signed{}, fmt.Errorf("log a signature by %s: %w", by.Subject, err)
 	}
 	if made.timestamp, err = s.timestamp(way, made); err != nil {
@@ -210,29 +221,33 @@ func (s *Sigstore) certificate(by Identity, way Way, signer *images.Key) (certif
 	return certificate, chain, err
 }
 
-func (s *Sigstore) entry(ctx context.Context, way Way, signer *images.Key, made signed) (*models.LogEntryAnon, error) {
+func (s *Sigstore) entry(ctx context.Context, way Way, signer *images.Key, made signed) (*models.LogEntryAnon, *rekorpb.TransparencyLogEntry, error) {
 	log, err := way.by(s, way.Entry)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch way.Entry {
 	case Missing:
-		return nil, nil
+		return nil, nil, nil
 	case OtherKey:
 		if made.certificate, err = otherKey(made, signer); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	case OfAnybody:
 		somebody, err := images.NewKey()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		signer, made.certificate = somebody, somebody.Public()
 		fallthrough
 	case OfAnother:
 		if made, err = another(signer, made); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+	}
+	if way.Tiles {
+		entry, err := log.tiles.add(made.envelope, made.certificate)
+		return nil, entry, err
 	}
 	var body []byte
 	if made.envelope != nil {
@@ -241,9 +256,10 @@ func (s *Sigstore) entry(ctx context.Context, way Way, signer *images.Key, made 
 		body, err = entryOfText(ctx, sha256.Sum256(made.text), made.signature, made.certificate)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return log.rekor.add(ctx, body, way.At)
+	entry, err := log.rekor.add(ctx, body, way.At)
+	return entry, nil, err
 }
 
 // another signs something else, keeping the certificate.

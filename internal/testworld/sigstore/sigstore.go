@@ -1,6 +1,6 @@
 // Package sigstore is a private Sigstore for tests and the demo: a certificate
-// authority, a certificate transparency log, a transparency log and a
-// timestamp authority. It signs images as `cosign sign` and GitHub do without
+// authority, a certificate transparency log, transparency logs as Rekor and
+// Rekor 2 are, and a timestamp authority. It signs images as `cosign sign` and GitHub do without
 // a key of the signer's own, forges such signatures, and writes the trust root
 // by which they are verified. Nothing in it listens on a network.
 //
@@ -30,6 +30,7 @@ type Sigstore struct {
 	fulcio *authority
 	ct     *certificateLog
 	rekor  *transparencyLog
+	tiles  *tileLog
 	tsa    *timestamper
 
 	from, until time.Time
@@ -59,6 +60,9 @@ func New() (*Sigstore, error) {
 	if s.rekor, err = newTransparencyLog(); err != nil {
 		return nil, fmt.Errorf("make a transparency log: %w", err)
 	}
+	if s.tiles, err = newTileLog(); err != nil {
+		return nil, fmt.Errorf("make a transparency log of tiles: %w", err)
+	}
 	if s.tsa, err = newTimestamper(s.from, s.until); err != nil {
 		return nil, fmt.Errorf("make a timestamp authority: %w", err)
 	}
@@ -73,25 +77,29 @@ func (s *Sigstore) TrustedRoot() []byte { return s.trusted }
 // TrustedRootDuring is a trust root that trusts only what was made during that
 // time, such as one of keys that were replaced.
 func (s *Sigstore) TrustedRootDuring(from, until time.Time) ([]byte, error) {
-	log := func(url string, key *ecdsa.PrivateKey) map[string]*root.TransparencyLog {
-		id := logID(key.Public())
-		return map[string]*root.TransparencyLog{hex.EncodeToString(id[:]): {
-			BaseURL: url, ID: id[:], PublicKey: key.Public(),
-			HashFunc: crypto.SHA256, SignatureHashFunc: crypto.SHA256,
-			ValidityPeriodStart: from, ValidityPeriodEnd: until,
-		}}
+	logs := func(keys map[string]*ecdsa.PrivateKey) map[string]*root.TransparencyLog {
+		found := map[string]*root.TransparencyLog{}
+		for url, key := range keys {
+			id := logID(key.Public())
+			found[hex.EncodeToString(id[:])] = &root.TransparencyLog{
+				BaseURL: url, ID: id[:], PublicKey: key.Public(),
+				HashFunc: crypto.SHA256, SignatureHashFunc: crypto.SHA256,
+				ValidityPeriodStart: from, ValidityPeriodEnd: until,
+			}
+		}
+		return found
 	}
 	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
 		[]root.CertificateAuthority{&root.FulcioCertificateAuthority{
 			URI: fulcioURL, Root: s.fulcio.root, Intermediates: []*x509.Certificate{s.fulcio.issuer},
 			ValidityPeriodStart: from, ValidityPeriodEnd: until,
 		}},
-		log(ctURL, s.ct.key),
+		logs(map[string]*ecdsa.PrivateKey{ctURL: s.ct.key}),
 		[]root.TimestampingAuthority{&root.SigstoreTimestampingAuthority{
 			URI: tsaURL, Root: s.tsa.authority.root, Intermediates: []*x509.Certificate{s.tsa.authority.issuer}, Leaf: s.tsa.certificate,
 			ValidityPeriodStart: from, ValidityPeriodEnd: until,
 		}},
-		log("https://"+rekorHost, s.rekor.key),
+		logs(map[string]*ecdsa.PrivateKey{"https://" + rekorHost: s.rekor.key, "https://" + tilesHost: s.tiles.key}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make a trust root: %w", err)

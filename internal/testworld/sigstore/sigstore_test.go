@@ -216,8 +216,12 @@ func TestGenuineOnesVerify(t *testing.T) {
 			"by a person":         {person, Way{}},
 			"a year ago":          {release, Way{At: time.Now().AddDate(-1, 0, 0)}},
 			"without a timestamp": {release, Way{Timestamp: Missing}},
+			"in tiles":            {release, Way{Tiles: true, At: time.Now().AddDate(0, -6, 0)}},
 			"in the last second":  {release, Way{CertifiedAt: time.Now().Add(-lifetime + time.Minute)}},
 		} {
+			if tt.way.Tiles && k.scheme != images.Bundle {
+				continue
+			}
 			t.Run(k.String()+" "+because, func(t *testing.T) {
 				t.Parallel()
 				r := start(t)
@@ -226,7 +230,7 @@ func TestGenuineOnesVerify(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, d := range []demand{logged, stamped} {
-					if d == stamped && tt.way.Timestamp == Missing {
+					if d == stamped && tt.way.Timestamp == Missing || d == logged && tt.way.Tiles {
 						continue
 					}
 					for by, err := range k.verify(t, image, trusting(t, s.TrustedRoot()), tt.by, d) {
@@ -275,11 +279,22 @@ func TestForgeriesAreRefused(t *testing.T) {
 			t.Parallel()
 			r := start(t)
 			other := push(t, r, "other")
-			for _, list := range []struct {
+			lists := []struct {
+				tiles  bool
 				ways   map[string]Way
 				demand demand
-			}{{Forgeries(other, stranger), logged}, {Timeless(stranger), stamped}} {
+			}{{false, Forgeries(other, stranger), logged}, {false, Timeless(stranger), stamped}}
+			if k.scheme == images.Bundle {
+				lists = append(lists, lists...)
+				for i := range lists[2:] {
+					lists[2+i].tiles, lists[2+i].demand = true, stamped
+				}
+			}
+			for _, list := range lists {
 				for because, way := range list.ways {
+					if way.Tiles = list.tiles; way.Tiles {
+						because += ", in tiles"
+					}
 					t.Run(because, func(t *testing.T) {
 						t.Parallel()
 						image := push(t, r, fmt.Sprintf("%x", because))
@@ -405,5 +420,14 @@ func TestAnythingCanBeAttested(t *testing.T) {
 				t.Errorf("%s in a %s: %v", because, scheme, err)
 			}
 		}
+	}
+}
+
+func TestTilesAreInBundlesOnly(t *testing.T) {
+	t.Parallel()
+	s, r := newSigstore(t), start(t)
+	image := push(t, r, "one")
+	if err := s.SignInAWay(t.Context(), image, release, images.Tag, Way{Tiles: true}); err == nil {
+		t.Error("it is in a tag")
 	}
 }

@@ -19,6 +19,9 @@ type Way struct {
 	// Claiming is the image that is signed; none means the one that the
 	// signature is attached to.
 	Claiming *name.Digest
+	// Tiles logs in Rekor 2, as the newest clients do: the entry tells no time,
+	// and is only in bundles.
+	Tiles bool
 
 	// Certificate may be Genuine or Strange: of another authority, to the same
 	// identity.
