@@ -33,7 +33,7 @@ func (f treeFS) Open(name string) (fs.File, error) {
 	case Folder:
 		return &openFolder{info: info{n}}, nil
 	case File:
-		content, err := f.tree.read(n.Entry)
+		content, err := f.tree.content(n.Entry)
 		if err != nil {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 		}

@@ -6,11 +6,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +188,7 @@ func TestASignatureCountsOrIsRefusedWithTheReason(t *testing.T) {
 		{"by a stranger", pgpText(t, pgpSign(t, stranger.PrivateKey, nil)), "UnknownKey", fmt.Sprintf("OpenPGP key %X, which is none of the configured signers'", stranger.PrimaryKey.Fingerprint)},
 		{"by a stranger who gives an id alone", pgpText(t, withIDAlone(pgpSign(t, stranger.PrivateKey, nil), stranger.PrimaryKey)), "UnknownKey", fmt.Sprintf("OpenPGP key %016X,", stranger.PrimaryKey.KeyId)},
 		{"by a stranger with the id of a signer", pgpText(t, withIDAlone(asIfBy(t, pgpText(t, pgpSign(t, stranger.PrivateKey, nil)), good.PrimaryKey), good.PrimaryKey)), "WrongContent", ""},
+		{"by a stranger who adds the id of a signer", pgpText(t, withOtherID(t, pgpSign(t, stranger.PrivateKey, nil), good.PrimaryKey)), "UnknownKey", fmt.Sprintf("%X", stranger.PrimaryKey.Fingerprint)},
 		{"by an expired key", pgpText(t, pgpSign(t, short.PrivateKey, nil)), "KeyExpired", "of signer-3"},
 		{"by an expired key that says it signed in time", pgpText(t, pgpSign(t, short.PrivateKey, func(s *packet.Signature) { s.CreationTime = now.AddDate(-1, 0, 1) })), "KeyExpired", ""},
 		{"by a revoked key", pgpText(t, pgpSign(t, revoked.PrivateKey, nil)), "KeyRevoked", ""},
@@ -281,6 +284,22 @@ func asIfBy(t testing.TB, text string, k *packet.PublicKey) []byte {
 func withIDAlone(raw []byte, k *packet.PublicKey) []byte {
 	const issuerFingerprint, unknown = 33, 101
 	return bytes.Replace(raw, append([]byte{issuerFingerprint, 4}, k.Fingerprint...), append([]byte{unknown, 4}, k.Fingerprint...), 1)
+}
+
+// withOtherID adds an id of another key, which anybody can: it stands where
+// nothing is signed, behind the fingerprint.
+func withOtherID(t testing.TB, raw []byte, other *packet.PublicKey) []byte {
+	t.Helper()
+	const header, beforeHashed, issuer = 2, 4, 16
+	hashed := header + beforeHashed
+	at := hashed + 2 + int(binary.BigEndian.Uint16(raw[hashed:]))
+	if raw[1] > 180 || binary.BigEndian.Uint16(raw[at:]) != 0 {
+		t.Fatalf("not built as expected: %x", raw)
+	}
+	added := binary.BigEndian.AppendUint64([]byte{0, 10, 9, issuer}, other.KeyId)
+	out := slices.Concat(raw[:at], added, raw[at+2:])
+	out[1] += 10
+	return out
 }
 
 func TestSSHKeysCountWhileTheirOptionsSaySo(t *testing.T) {

@@ -1,7 +1,9 @@
 package gitsync
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -122,8 +124,27 @@ func (t Tree) Read(p string) ([]byte, error) {
 	if n.Kind != File {
 		return nil, fmt.Errorf("%s: not a regular file", p)
 	}
-	return t.read(n.Entry)
+	content, err := t.content(n.Entry)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p, err)
+	}
+	return content, nil
 }
+
+// lfsPointer is how a file begins that stands for one kept in Git LFS.
+const lfsPointer = "version https://git-lfs.github.com/spec/v1\n"
+
+// content reads a file. What only points to a content elsewhere is refused:
+// rendered, it would pass for the content.
+func (t Tree) content(e Entry) ([]byte, error) {
+	content, err := t.read(e)
+	if err == nil && bytes.HasPrefix(content, []byte(lfsPointer)) {
+		return nil, errLFS
+	}
+	return content, err
+}
+
+var errLFS = errors.New("the file is kept in Git LFS, which is not read; commit the file itself")
 
 // All walks every entry, the root first, each folder followed by what is in
 // it, names in order.

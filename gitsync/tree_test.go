@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -69,6 +70,22 @@ func TestTreeReadsFilesAndNothingElse(t *testing.T) {
 	}
 	if names := tree.List("pawl.yaml"); len(names) > 0 {
 		t.Errorf("a file holds %v", names)
+	}
+}
+
+// catalogue 57
+func TestWhatIsKeptInLFSIsNotRead(t *testing.T) {
+	t.Parallel()
+	const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+	tree := trees.FromMap(map[string]string{"a.yaml": pointer, "b.md": "See:\n" + pointer})
+	if content, err := tree.Read("a.yaml"); err == nil || !strings.Contains(err.Error(), "a.yaml: the file is kept in Git LFS") {
+		t.Errorf("%q, %v", content, err)
+	}
+	if content, err := fs.ReadFile(tree.FS(), "a.yaml"); err == nil || !strings.Contains(err.Error(), "a.yaml: the file is kept in Git LFS") {
+		t.Errorf("%q, %v", content, err)
+	}
+	if _, err := tree.Read("b.md"); err != nil {
+		t.Error(err)
 	}
 }
 

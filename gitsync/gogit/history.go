@@ -130,8 +130,8 @@ type tooManyCommits struct {
 
 func (e *tooManyCommits) Error() string { return "too many commits" }
 
-// remember is the line to the head from the commit held before, or nil where
-// what was received does not tell.
+// remember is the line to the head from the commit held before, which is what
+// is mostly asked for; nil where what was received does not tell.
 func (m *Mirror) remember(received *objects, head, before plumbing.Hash) *gitsync.Line {
 	line, err := m.trace(received, head, before)
 	if err != nil {
@@ -157,15 +157,10 @@ func (m *Mirror) trace(received *objects, head, base plumbing.Hash) (gitsync.Lin
 		// Nothing had to be left out.
 		return gitsync.Line{}, fmt.Errorf("commits are missing from the answer: %w", errIncomplete)
 	}
-	// Where commits are dated before their parents git cannot tell in time what
-	// to leave out, and sends too much.
-	behind := map[plumbing.Hash]*object.Commit{}
-	if received.Commits[base] != nil {
-		if behind, _, err = received.reach(base, plumbing.ZeroHash, limits); err != nil {
-			return gitsync.Line{}, err
-		}
-	}
-	for at := head; at != base && commits[at] != nil && behind[at] == nil; {
+	// Where commits are dated before their parents, git may notice too late what
+	// to leave out. Then the line goes on into what the base leads to: more is
+	// looked at than had to be, and never less.
+	for at := head; commits[at] != nil; { // the base is not among them
 		c := commits[at]
 		about, err := info(c)
 		if err != nil {
@@ -180,9 +175,9 @@ func (m *Mirror) trace(received *objects, head, base plumbing.Hash) (gitsync.Lin
 	return line, nil
 }
 
-// reach returns the commits that parents lead to from one, without going beyond
-// another, and those that they lead to and that were not received. The one that
-// is not gone beyond is among the latter.
+// reach follows parents from one commit, but not beyond another. It returns the
+// commits on the way, and those parents that are not among what was received;
+// the one not gone beyond counts as such.
 func (o *objects) reach(from, notBeyond plumbing.Hash, limits Limits) (commits map[plumbing.Hash]*object.Commit, missing map[plumbing.Hash]bool, err error) {
 	commits, missing = map[plumbing.Hash]*object.Commit{}, map[plumbing.Hash]bool{}
 	for left := []plumbing.Hash{from}; len(left) > 0; {

@@ -167,6 +167,26 @@ func TestHistoryFollowsParentsWhateverTheDates(t *testing.T) {
 	}
 }
 
+// catalogue 56: with such dates git itself sends more than it should.
+func TestALongOldBranchBesideACommitOfTheFuture(t *testing.T) {
+	t.Parallel()
+	_, r := world(t)
+	future := commit(t, r, git.Commit{Write: files("a", "0"), When: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)})
+	base := future
+	for i := range 12 {
+		base = commit(t, r, git.Commit{Branch: "old", From: string(base), Write: files("b", fmt.Sprint(i)), When: time.Unix(int64(i), 0)})
+	}
+	head := commit(t, r, git.Commit{Write: files("a", "1"), Merge: "old", When: time.Date(2099, 1, 2, 0, 0, 0, 0, time.UTC)})
+	line := history(t, mirror(t, options(r)), head, base)
+	if !line.Ancestor || line.Commits[0].Commit != head || len(line.Commits) > 2 {
+		t.Errorf("%+v", line)
+	}
+	beside := commit(t, r, git.Commit{From: string(future), Write: files("a", "2")})
+	if line := history(t, mirror(t, options(r)), beside, base); line.Ancestor || line.Commits[0].Commit != beside {
+		t.Errorf("%+v", line)
+	}
+}
+
 // catalogue 54: the server has collected what was rewritten, or is another one.
 func TestABaseThatTheServerDoesNotKnowIsNoAncestor(t *testing.T) {
 	t.Parallel()

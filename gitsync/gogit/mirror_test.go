@@ -435,6 +435,7 @@ func wait(t *testing.T, done func() bool) {
 	}
 }
 
+// catalogue 5, 57
 func TestLinksAndSubmodulesAreKeptAsSuch(t *testing.T) {
 	t.Parallel()
 	_, r := world(t)
@@ -451,8 +452,10 @@ func TestLinksAndSubmodulesAreKeptAsSuch(t *testing.T) {
 			t.Errorf("%s is %v", path, e.Kind)
 		}
 	}
-	if _, err := rev.Tree.Read("link"); err == nil {
-		t.Error("the link was followed")
+	for _, path := range []string{"link", "module", "module/a.yaml"} {
+		if _, err := rev.Tree.Read(path); err == nil {
+			t.Errorf("%s was followed", path)
+		}
 	}
 }
 

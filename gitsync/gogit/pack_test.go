@@ -102,3 +102,54 @@ func TestPacksThatUnpackToTooMuchAreRefused(t *testing.T) {
 		t.Errorf("a pack that builds on what was not sent: %v", err)
 	}
 }
+
+// catalogue 57: a pack says at its beginning how many objects it holds.
+func TestAPackOfTooManyObjectsIsNotRead(t *testing.T) {
+	t.Parallel()
+	start := []byte("PACK\x00\x00\x00\x02\x00\x00\x00\x0b")
+	if _, err := unpack(bytes.NewReader(start), capability.NewList(), Limits{}.withDefaults(), 10); !errors.Is(err, errTooMany) {
+		t.Errorf("11 objects where 10 are allowed: %v", err)
+	}
+	if _, err := unpack(bytes.NewReader(start), capability.NewList(), Limits{}.withDefaults(), 11); err == nil || errors.Is(err, errTooMany) {
+		t.Errorf("11 objects that do not follow: %v", err)
+	}
+}
+
+// catalogue 54: where nothing was to be left out, what is missing proves nothing.
+func TestAHistoryWithAHoleIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	base, hole := plumbing.NewHash("1111111111111111111111111111111111111111"), plumbing.NewHash("2222222222222222222222222222222222222222")
+	text := func(parents ...plumbing.Hash) []byte {
+		c := "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n"
+		for _, p := range parents {
+			c += "parent " + p.String() + "\n"
+		}
+		return []byte(c + "author a <a@example.org> 1 +0000\ncommitter a <a@example.org> 1 +0000\n\nx\n")
+	}
+	m := &Mirror{options: Options{Limits: Limits{}.withDefaults()}}
+	for _, c := range []struct {
+		name            string
+		parents         []plumbing.Hash
+		known           bool
+		answer, descend bool
+	}{
+		{"all the way to the base", []plumbing.Hash{base}, true, true, true},
+		{"to the base, which the server does not know", []plumbing.Hash{base}, false, true, true},
+		{"by a second parent", []plumbing.Hash{hole, base}, true, true, true},
+		{"to a root", nil, false, true, false},
+		{"into what the base leads to", []plumbing.Hash{hole}, true, true, false},
+		{"into nothing", []plumbing.Hash{hole}, false, false, false},
+		{"into nothing beside the base", []plumbing.Hash{hole, base}, false, false, false},
+	} {
+		raw := text(c.parents...)
+		received, err := unpack(bytes.NewReader(packOf(packed(plumbing.CommitObject, nil, raw))), capability.NewList(), m.options.Limits, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		received.known = c.known
+		line, err := m.trace(received, plumbing.ComputeHash(plumbing.CommitObject, raw), base)
+		if (err == nil) != c.answer || line.Ancestor != c.descend || c.answer != (len(line.Commits) == 1) {
+			t.Errorf("%s: %+v, %v", c.name, line, err)
+		}
+	}
+}
