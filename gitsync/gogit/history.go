@@ -51,10 +51,10 @@ func (m *Mirror) At(ctx context.Context, commit gitsync.Commit) (gitsync.Revisio
 //
 // That the base is an ancestor is proven by the ids of the commits; that it is
 // none is the remote's word too, which leaves out what the base leads to. The
-// error is *gitsync.HistoryTooLong where there is more to
-// look at than the limit, and *gitsync.CommitUnavailable where the remote does
-// not hand out head. A base that it does not know is no error: that is no
-// ancestor of anything it has.
+// error is *gitsync.HistoryTooLong where there is more to look at than the
+// limit, and *gitsync.CommitUnavailable where the remote does not hand out head.
+// A base that it does not know is no error: that is no ancestor of anything it
+// has.
 func (m *Mirror) History(ctx context.Context, head, base gitsync.Commit) (gitsync.Line, error) {
 	from, err := hash(head)
 	if err != nil {
