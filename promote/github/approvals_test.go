@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	standin "github.com/pawl-dev/pawl/internal/testworld/github"
 	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/promote/github"
 )
 
 func rewrite(resp *http.Response, change func(body any)) (*http.Response, error) {
@@ -154,5 +156,58 @@ func TestApprovalsAreNotAskedWhereNoneAreNeeded(t *testing.T) {
 	}
 	if reviews != 1 || len(requests) != 3 {
 		t.Errorf("sent %d requests, %d for reviews", len(requests), reviews)
+	}
+}
+
+// The last word may stand on a later page.
+func TestAllPagesOfReviewsAreRead(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	bob := w.person("bob")
+	f := w.forge()
+	pr := w.propose(f, w.approved("1", 1))
+	w.must(bob.Approve(t.Context(), shop, pr.Number))
+	for range 100 {
+		w.must(w.ann.Comment(t.Context(), shop, pr.Number, "hm"))
+	}
+	w.must(bob.RequestChanges(t.Context(), shop, pr.Number, "wait"))
+	blocked, ok := is[*promote.Blocked](f.Merge(t.Context(), pr))
+	if !ok || blocked.Reason != "needs 1 approval (bob asked for changes)" {
+		t.Errorf("got %v", blocked)
+	}
+}
+
+// The account that approved is gone, its name another's, or its answer lost.
+func TestAnApproverWhoIsNotCertainDoesNotCount(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	bob := w.person("bob")
+	pr := w.propose(w.forge(), w.approved("1", 1))
+	w.must(bob.Approve(t.Context(), shop, pr.Number))
+	for what, change := range map[string]func(level map[string]any){
+		"somebody else's name": func(l map[string]any) { l["user"].(map[string]any)["id"] = 1 },
+		"no account":           func(l map[string]any) { l["user"] = nil },
+		"an unknown level":     func(l map[string]any) { l["permission"] = "Write" },
+		"no level":             func(l map[string]any) { delete(l, "permission") },
+	} {
+		f := w.forge(func(o *github.Options) {
+			o.Transport = rewritten(func(path string, body any) {
+				if level, ok := body.(map[string]any); ok && strings.HasSuffix(path, "/permission") {
+					change(level)
+				}
+			})
+		})
+		if pr := w.propose(f, w.approved("1", 1)); pr.Blocked != "needs 1 approval (bob may not write to the repository)" {
+			t.Errorf("%s: %+v", what, pr)
+		}
+	}
+	for status, want := range map[int]string{404: "needs 1 approval (bob may not write to the repository)", 500: "", 403: ""} {
+		f := w.forge()
+		heal := w.Fail(path("/permission$"), standin.Fault{Status: status, Message: "no"})
+		pr, err := f.Propose(t.Context(), w.approved("1", 1))
+		if want != "" && pr.Blocked != want || (want == "") != (err != nil) {
+			t.Errorf("answered %d: %+v, %v", status, pr, err)
+		}
+		heal()
 	}
 }
