@@ -7,7 +7,7 @@ package pods
 
 all := [pod | some it in input.objects; some pod in found(it)]
 
-found(it) := [{"name": name(it), "metadata": it.metadata, "spec": it.spec}] if {
+found(it) := [template(it, it)] if {
 	it.kind == "Pod"
 } else := [template(it, it.template)] if {
 	it.kind == "PodTemplate"
@@ -21,10 +21,16 @@ template(it, t) := {
 	"name": name(it),
 	"metadata": object.get(t, "metadata", {}),
 	"spec": t.spec,
+	"context": context(t.spec),
 }
 
+# The security context of a pod or container, empty if there is none.
+context(it) := it.securityContext if {
+	is_object(it.securityContext)
+} else := {}
+
 # Containers of all kinds, each with its pod.
-containers := [{"pod": pod, "kind": kind, "container": container} |
+containers := [{"pod": pod, "kind": kind, "container": container, "context": context(container)} |
 	some pod in all
 	some kind in ["initContainers", "containers", "ephemeralContainers"]
 	some container in pod.spec[kind]

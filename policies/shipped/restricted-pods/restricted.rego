@@ -11,7 +11,7 @@ import data.pods
 deny_host_namespaces contains about(pod, sprintf("%s must not be true", [field])) if {
 	some pod in pods.all
 	some field in ["hostNetwork", "hostPID", "hostIPC"]
-	not pods.at(pod.spec, [field]) in {null, false}
+	not object.get(pod.spec, field, null) in {null, false}
 }
 
 deny_volumes contains about(pod, sprintf("volume %s: %s is not allowed; allowed are %s", [pods.at(volume, ["name"]), type, concat(", ", volumes)])) if {
@@ -29,7 +29,7 @@ volumes := {
 
 deny_sysctls contains about(pod, sprintf("sysctl %s is not among the safe ones", [sysctl.name])) if {
 	some pod in pods.all
-	some sysctl in pod.spec.securityContext.sysctls
+	some sysctl in pod.context.sysctls
 	not sysctl.name in safe_sysctls
 }
 
@@ -42,82 +42,83 @@ safe_sysctls := {
 
 deny_privileged contains about_container(c, "securityContext.privileged must not be true") if {
 	some c in pods.containers
-	not setting(c, ["privileged"]) in {null, false}
+	not object.get(c.context, "privileged", null) in {null, false}
 }
 
 deny_escalation contains about_container(c, "securityContext.allowPrivilegeEscalation must be false") if {
-	some c in pods.containers
-	not pods.windows(c.pod)
-	setting(c, ["allowPrivilegeEscalation"]) != false
+	some c in linux
+	object.get(c.context, "allowPrivilegeEscalation", null) != false
 }
 
 deny_capabilities contains about_container(c, "securityContext.capabilities.drop must hold ALL") if {
-	some c in pods.containers
-	not pods.windows(c.pod)
+	some c in linux
 	not drops_all(c)
 }
 
 deny_capabilities contains about_container(c, sprintf("securityContext.capabilities.add must not hold %v; only NET_BIND_SERVICE may be added", [added])) if {
-	some c in pods.containers
-	not pods.windows(c.pod)
-	some added in setting(c, ["capabilities", "add"])
+	some c in linux
+	some added in object.get(c.context, ["capabilities", "add"], null)
 	added != "NET_BIND_SERVICE"
 }
 
-drops_all(c) if "ALL" in setting(c, ["capabilities", "drop"])
+drops_all(c) if "ALL" in object.get(c.context, ["capabilities", "drop"], null)
 
 deny_root contains about_container(c, "securityContext.runAsNonRoot must be true, for the container or its pod") if {
-	some c in pods.containers
-	not own_users(c.pod)
-	effective(c, ["runAsNonRoot"]) != true
+	some c in without_own_users
+	not non_root(c)
+}
+
+non_root(c) if c.context.runAsNonRoot == true
+
+non_root(c) if {
+	object.get(c.context, "runAsNonRoot", null) == null
+	c.pod.context.runAsNonRoot == true
 }
 
 deny_root contains about(pod, "securityContext.runAsNonRoot must not be false") if {
 	some pod in pods.all
 	not own_users(pod)
-	pod.spec.securityContext.runAsNonRoot == false
+	pod.context.runAsNonRoot == false
 }
 
 deny_root contains about_container(c, "securityContext.runAsUser must not be 0") if {
-	some c in pods.containers
-	not own_users(c.pod)
-	setting(c, ["runAsUser"]) == 0
+	some c in without_own_users
+	object.get(c.context, "runAsUser", null) == 0
 }
 
 deny_root contains about(pod, "securityContext.runAsUser must not be 0") if {
 	some pod in pods.all
 	not own_users(pod)
-	pod.spec.securityContext.runAsUser == 0
+	pod.context.runAsUser == 0
 }
 
 deny_seccomp contains about_container(c, "securityContext.seccompProfile.type must be RuntimeDefault or Localhost, for the container or its pod") if {
-	some c in pods.containers
-	not pods.windows(c.pod)
+	some c in linux
 	not profile(c) in {"RuntimeDefault", "Localhost"}
 }
 
 deny_seccomp contains about(pod, "securityContext.seccompProfile.type must be RuntimeDefault or Localhost") if {
 	some pod in pods.all
 	not pods.windows(pod)
-	pods.at(pod.spec, ["securityContext", "seccompProfile"]) != null
-	not pods.at(pod.spec, ["securityContext", "seccompProfile", "type"]) in {"RuntimeDefault", "Localhost"}
+	object.get(pod.context, "seccompProfile", null) != null
+	not object.get(pod.context, ["seccompProfile", "type"], null) in {"RuntimeDefault", "Localhost"}
 }
 
 # A container's own profile counts even if it has no type.
-profile(c) := pods.at(c.container, ["securityContext", "seccompProfile", "type"]) if {
-	setting(c, ["seccompProfile"]) != null
-} else := pods.at(c.pod.spec, ["securityContext", "seccompProfile", "type"])
+profile(c) := object.get(c.context, ["seccompProfile", "type"], null) if {
+	object.get(c.context, "seccompProfile", null) != null
+} else := object.get(c.pod.context, ["seccompProfile", "type"], null)
 
 deny_apparmor contains about_container(c, "securityContext.appArmorProfile.type must be RuntimeDefault or Localhost") if {
 	some c in pods.containers
-	setting(c, ["appArmorProfile"]) != null
-	not setting(c, ["appArmorProfile", "type"]) in {"RuntimeDefault", "Localhost"}
+	object.get(c.context, "appArmorProfile", null) != null
+	not object.get(c.context, ["appArmorProfile", "type"], null) in {"RuntimeDefault", "Localhost"}
 }
 
 deny_apparmor contains about(pod, "securityContext.appArmorProfile.type must be RuntimeDefault or Localhost") if {
 	some pod in pods.all
-	pods.at(pod.spec, ["securityContext", "appArmorProfile"]) != null
-	not pods.at(pod.spec, ["securityContext", "appArmorProfile", "type"]) in {"RuntimeDefault", "Localhost"}
+	object.get(pod.context, "appArmorProfile", null) != null
+	not object.get(pod.context, ["appArmorProfile", "type"], null) in {"RuntimeDefault", "Localhost"}
 }
 
 deny_apparmor contains about(pod, sprintf("the annotation %s must be runtime/default or localhost/…", [key])) if {
@@ -128,37 +129,39 @@ deny_apparmor contains about(pod, sprintf("the annotation %s must be runtime/def
 	not startswith(value, "localhost/")
 }
 
-deny_selinux contains message if {
-	some {"options": options, "about": message} in selinux
-	not pods.at(options, ["type"]) in {null, "", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+deny_selinux contains about(pod, selinux) if {
+	some pod in pods.all
+	options := pod.context.seLinuxOptions
+	not allowed_selinux(options)
 }
 
-deny_selinux contains message if {
-	some {"options": options, "about": message} in selinux
-	some field in ["user", "role"]
-	not pods.at(options, [field]) in {null, ""}
+deny_selinux contains about_container(c, selinux) if {
+	some c in pods.containers
+	options := c.context.seLinuxOptions
+	not allowed_selinux(options)
 }
 
-selinux := array.concat(
-	[{"options": pod.spec.securityContext.seLinuxOptions, "about": about(pod, selinux_text)} | some pod in pods.all],
-	[{"options": setting(c, ["seLinuxOptions"]), "about": about_container(c, selinux_text)} | some c in pods.containers],
-)
+allowed_selinux(options) if {
+	pods.at(options, ["type"]) in {null, "", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+	pods.at(options, ["user"]) in {null, ""}
+	pods.at(options, ["role"]) in {null, ""}
+}
 
-selinux_text := "securityContext.seLinuxOptions may only set a type for containers (container_t, container_init_t, container_kvm_t, container_engine_t), and no user or role"
+selinux := "securityContext.seLinuxOptions may only set a type for containers (container_t, container_init_t, container_kvm_t, container_engine_t), and no user or role"
 
 deny_proc_mount contains about_container(c, "securityContext.procMount must be Default") if {
 	some c in pods.containers
-	not setting(c, ["procMount"]) in {null, "Default"}
+	not object.get(c.context, "procMount", null) in {null, "Default"}
 }
 
 deny_host_process contains about_container(c, "securityContext.windowsOptions.hostProcess must not be true") if {
 	some c in pods.containers
-	setting(c, ["windowsOptions", "hostProcess"]) == true
+	object.get(c.context, ["windowsOptions", "hostProcess"], null) == true
 }
 
 deny_host_process contains about(pod, "securityContext.windowsOptions.hostProcess must not be true") if {
 	some pod in pods.all
-	pod.spec.securityContext.windowsOptions.hostProcess == true
+	pod.context.windowsOptions.hostProcess == true
 }
 
 deny_host_ports contains about_container(c, sprintf("hostPort %v must not be used", [port.hostPort])) if {
@@ -167,27 +170,26 @@ deny_host_ports contains about_container(c, sprintf("hostPort %v must not be use
 	not pods.at(port, ["hostPort"]) in {null, 0}
 }
 
-deny_probe_hosts contains about_container(c, sprintf("%s.host must not be set: a probe is for the container itself", [concat(".", path)])) if {
+deny_probe_hosts contains about_container(c, sprintf("%s.%s.host must not be set: it is for the container itself", [path, action])) if {
 	some c in pods.containers
-	some handler in [
-		["livenessProbe"], ["readinessProbe"], ["startupProbe"],
-		["lifecycle", "postStart"], ["lifecycle", "preStop"],
-	]
+	some [path, handler] in handlers(c.container)
 	some action in ["httpGet", "tcpSocket"]
-	path := array.concat(handler, [action])
-	not pods.at(c.container, array.concat(path, ["host"])) in {null, ""}
+	not pods.at(handler, [action, "host"]) in {null, ""}
 }
+
+handlers(container) := [[path, handler] |
+	some path in ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop"]
+	handler := object.get(container, split(path, "."), null)
+	handler != null
+]
 
 # In a user namespace root is nobody outside.
 own_users(pod) if pod.spec.hostUsers == false
 
-setting(c, path) := pods.at(c.container, array.concat(["securityContext"], path))
+# Windows has neither capabilities nor seccomp.
+linux := [c | some c in pods.containers; not pods.windows(c.pod)]
 
-# A container's own setting, or else its pod's.
-effective(c, path) := value if {
-	value := setting(c, path)
-	value != null
-} else := pods.at(c.pod.spec, array.concat(["securityContext"], path))
+without_own_users := [c | some c in pods.containers; not own_users(c.pod)]
 
 about(pod, text) := {"msg": text, "object": pod.name}
 
