@@ -22,7 +22,7 @@ import (
 // Limits of what is read. No image layer is ever fetched: manifests,
 // signatures and configurations are small.
 const (
-	maxAnswer = 8 << 20 // of any one answer
+	maxAnswer = 8 << 20 // of any one answer, unless a larger blob is asked for
 	maxPages  = 200     // of a list of tags
 )
 
@@ -197,6 +197,7 @@ func (c *Client) Claim(ctx context.Context, ref name.Tag) (v1.Hash, error) {
 // Blob fetches a blob of at most limit bytes and checks its digest.
 func (c *Client) Blob(ctx context.Context, ref name.Digest, limit int64) ([]byte, error) {
 	doing := "fetch " + ref.Name()
+	ctx = allowing(ctx, limit)
 	return ask(ctx, c, ref.Context(), content, doing, func(ctx context.Context, p *remote.Puller, at name.Repository) ([]byte, error) {
 		layer, err := p.Layer(ctx, at.Digest(ref.DigestStr()))
 		if err != nil {

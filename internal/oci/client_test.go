@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/pawl-dev/pawl/internal/oci"
@@ -351,4 +352,30 @@ func TestOptionsThatCannotBeMeant(t *testing.T) {
 		oci.Registry{Host: "https://ghcr.io"},
 	)
 	fails(t, err, `registries[1] "ghcr.io": is listed twice`, `registries[2] "quay.io": its certificate authority`, `registries[3] "a.b": has a certificate authority and plain HTTP`, `registries[4] "https://ghcr.io": is no registry's name`)
+}
+
+// Bills of materials may be larger than what any other answer may be.
+func TestABlobIsReadUpToItsLimit(t *testing.T) {
+	t.Parallel()
+	r := start(t, registry.Options{})
+	c := client(t, oci.Registry{Host: r.Host(), PlainHTTP: true})
+	large := static.NewLayer(bytes.Repeat([]byte("x"), 9<<20), "application/x")
+	repo := repository(t, c, r.Host()+"/acme/web")
+	if err := remote.WriteLayer(repo, large); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := large.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := repo.Digest(digest.String())
+	for limit, fits := range map[int64]bool{9 << 20: true, 10 << 20: true, 9<<20 - 1: false, 1 << 20: false} {
+		b, err := c.Blob(t.Context(), ref, limit)
+		if fits != (err == nil) || fits && len(b) != 9<<20 || !fits && !errors.Is(err, oci.ErrInvalid) {
+			t.Errorf("up to %d: %d bytes, %v", limit, len(b), err)
+		}
+	}
+	r.Fail(registry.Match{Kind: registry.Blobs}, registry.Fault{Endless: true}) // catalogue 42
+	_, err = c.Blob(t.Context(), ref, 10<<20)
+	fails(t, err, "serves more than the 10485760 bytes that are read")
 }

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,8 @@ import (
 //   - credentials to the registry they are for and its own token service;
 //   - nothing at all to link-local addresses, where clouds keep their
 //     metadata;
-//   - a bounded answer.
+//   - a bounded answer, after a bounded number of redirects, which the library
+//     leaves open.
 type guard struct {
 	registry *registry
 	inner    http.RoundTripper
@@ -30,9 +32,12 @@ type guard struct {
 
 var (
 	errPlainHTTP = errors.New("plain HTTP is not allowed for this registry")
-	errTooLarge  = fmt.Errorf("the answer is larger than the %d MiB that are read", maxAnswer>>20)
+	errTooLarge  = errors.New("the answer is larger than what is read")
+	errRedirects = fmt.Errorf("it redirects more than %d times", maxRedirects)
 	errForbidden = errors.New("link-local and metadata addresses are never asked")
 )
+
+const maxRedirects = 5
 
 // errForeign is a sign-in that the registry sent elsewhere.
 type errForeign struct{ host string }
@@ -44,6 +49,8 @@ func (e errForeign) Error() string {
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	own := req.URL.Host == g.registry.host
 	switch {
+	case redirects(req) > maxRedirects:
+		return nil, errRedirects
 	case own && g.registry.PlainHTTP && req.URL.Scheme == "https":
 		// The library tries HTTPS first, whatever it is told.
 		req = req.Clone(req.Context())
@@ -62,9 +69,25 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := g.inner.RoundTrip(req)
 	if err == nil {
-		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+		resp.Body = &bounded{ReadCloser: resp.Body, left: allowed(req.Context())}
 	}
 	return resp, err
+}
+
+// largeAnswer is the key of a request's own limit.
+type largeAnswer struct{}
+
+// allowing lets answers be as large as limit, and two bytes more: one shows
+// that there is more, and the other that it was not the last.
+func allowing(ctx context.Context, limit int64) context.Context {
+	return context.WithValue(ctx, largeAnswer{}, max(limit+2, maxAnswer))
+}
+
+func allowed(ctx context.Context) int64 {
+	if limit, ok := ctx.Value(largeAnswer{}).(int64); ok {
+		return limit
+	}
+	return maxAnswer
 }
 
 // abroad is what may be sent to another host than the registry: a sign-in to
@@ -81,6 +104,16 @@ func (g *guard) abroad(req *http.Request) (*http.Request, error) {
 		req.Header.Del("Authorization")
 	}
 	return req, nil
+}
+
+// redirects counts those that led to a request.
+func redirects(req *http.Request) int {
+	n := 0
+	for req.Response != nil && req.Response.Request != nil {
+		req = req.Response.Request
+		n++
+	}
+	return n
 }
 
 // signsInAt tells whether a host may see the registry's credentials: one that

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -170,6 +171,31 @@ func TestMetadataIsNeverAsked(t *testing.T) {
 			}
 			_, err = client(t).Manifest(t.Context(), repo.Tag("main"))
 			fails(t, err, "never asked")
+		})
+	}
+}
+
+// catalogue 42
+func TestRedirectsEnd(t *testing.T) {
+	t.Parallel()
+	for because, where := range map[string]string{"of the first request": "/v2/", "of what is asked": "/v2/acme/"} {
+		t.Run(because, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, where) {
+					asked.Add(1)
+					http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+				}
+			}))
+			t.Cleanup(endless.Close)
+			host := strings.TrimPrefix(endless.URL, "http://")
+			c := client(t, oci.Registry{Host: host, PlainHTTP: true})
+			_, err := c.Manifest(t.Context(), repository(t, c, host+"/acme/web").Tag("main"))
+			fails(t, err, "redirects more than 5 times")
+			if n := asked.Load(); n > 20 {
+				t.Errorf("it was followed %d times", n)
+			}
 		})
 	}
 }
