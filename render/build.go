@@ -29,7 +29,7 @@ func build(ctx context.Context, fsys *treeFS, overlay string, ownSchema bool) (o
 	defer free()
 	defer func() {
 		if p := recover(); p != nil {
-			objects, err = nil, &panicked{fmt.Sprint(p)}
+			objects, err = nil, &Panicked{fmt.Sprint(p)}
 		}
 	}()
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fsys, string(absolute(overlay)))
@@ -45,11 +45,6 @@ func build(ctx context.Context, fsys *treeFS, overlay string, ownSchema bool) (o
 	}
 	return objects, nil
 }
-
-// panicked is a panic of kustomize on the input.
-type panicked struct{ value string }
-
-func (p *panicked) Error() string { return "kustomize panicked: " + p.value }
 
 // sharedKinds guards kustomize's schema of Kubernetes kinds.
 var sharedKinds = &sharedSchema{users: semaphore.NewWeighted(math.MaxInt32)}

@@ -41,6 +41,15 @@ func (e *Unfinished) Error() string {
 	return fmt.Sprintf("%s (render.limits.%s in the agent's configuration)", e.What, e.Reason)
 }
 
+// Panicked says that kustomize panicked on the overlay, and what it said, fit to
+// be shown. It stands in an *Error. What it leaves behind in its process is not
+// to be relied on.
+type Panicked struct{ What string }
+
+func (e *Panicked) Error() string {
+	return "kustomize cannot digest this overlay and panicked: " + e.What
+}
+
 // Empty says that a target renders to no object at all. It is a failure: only
 // a person's word, not an empty render, may empty an environment.
 type Empty struct {

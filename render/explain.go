@@ -13,9 +13,9 @@ import (
 // kustomize's message often does not, and that shows no content.
 func (s *scan) explain(err error) error {
 	top := s.kustomizations[0].file
-	var p *panicked
+	var p *Panicked
 	if errors.As(err, &p) {
-		return &Error{File: top, Err: errors.New("kustomize cannot digest this overlay and panicked: " + plain(p.value, s.secrets()))}
+		return &Error{File: top, Err: &Panicked{plain(p.What, s.secrets())}}
 	}
 	var undecoded *Error
 	if errors.As(err, &undecoded) {

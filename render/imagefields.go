@@ -31,7 +31,7 @@ type KindFields struct {
 	Ignore []string
 }
 
-var fieldPath = regexp.MustCompile(`^[^.\[\]\s]+(\[\*\])*((\.[^.\[\]\s]+|\[[^\[\]\s]*[./][^\[\]\s]*\])(\[\*\])*)*$`)
+var fieldPath = regexp.MustCompile(`^[^./$\[\]\s]+(\[\*\])*((\.[^./\[\]\s]+|\[[^\[\]\s]*[./][^\[\]\s]*\])(\[\*\])*)*$`)
 
 // Problems lists all that is wrong, each with the place in the configuration:
 // "kinds[2].fields[0]: …".
@@ -129,10 +129,11 @@ func (f *imageFinder) configured(value any, field string) (done bool, err error)
 			}
 			reference = v
 		case map[string]any:
-			var ok bool
-			if reference, field, ok = composed(v, field); !ok {
+			whole, at, ok := composed(v, field)
+			if !ok {
 				return true, f.noImage(field)
 			}
+			reference, field = whole, at
 		default:
 			return true, f.noImage(field)
 		}

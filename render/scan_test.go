@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -72,25 +73,44 @@ func FuzzKustomization(f *testing.F) {
 // before it is built.
 func TestLimitsAreNamed(t *testing.T) {
 	t.Parallel()
-	deep := strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)
+	deep := func(n int) string { return "list: " + strings.Repeat("[", n) + strings.Repeat("]", n) + "\n" }
+	block := func(n int) string {
+		text := ""
+		for i := range n {
+			text += strings.Repeat(" ", i) + "a:\n"
+		}
+		return text
+	}
 	for _, c := range []struct {
 		what   string
 		limits render.Limits
 		files  map[string]string
 		want   string
 	}{
-		{"too many bytes", render.Limits{Bytes: 100}, oneObject(settings), "object.yaml: the files of this overlay are larger than the limit of 100 bytes"},
-		{"too many objects", render.Limits{Objects: 1}, oneObject(settings + "---\n" + strings.Replace(settings, "settings", "more", 1)), "renders to 2 objects, the limit is 1"},
-		{"aliases that unfold", render.Limits{Nodes: 100}, oneObject("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b]\n"), "more than 100 nodes"},
+		{"too many bytes", render.Limits{Bytes: 100}, oneObject(settings), "object.yaml: the files of this overlay are larger than the limit of 100 bytes (render.limits.bytes"},
+		{"64 MB in one file", render.Limits{}, oneObject("# " + strings.Repeat("x", 64<<20)), "larger than the limit of 64 MiB (render.limits.bytes"},
+		{"too many files", render.Limits{Files: 1}, oneObject(settings), "object.yaml: this overlay reads more than 1 files, the limit (render.limits.files"},
+		{"too many objects", render.Limits{Objects: 1}, oneObject(settings + "---\n" + strings.Replace(settings, "settings", "more", 1)), "kustomization.yaml: renders to 2 objects, the limit is 1 (render.limits.objects"},
+		{"too much output", render.Limits{Output: 150}, oneObject(settings + "---\n" + strings.Replace(settings, "settings", "more", 1)), "larger than the limit of 150 bytes of JSON (render.limits.output"},
+		{"aliases that unfold", render.Limits{Nodes: 100}, oneObject("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b]\n"), "more than 100 nodes once its aliases are unfolded, the limit (render.limits.nodes"},
 		{"aliases that unfold in a kustomization", render.Limits{Nodes: 100}, map[string]string{"overlays/dev/kustomization.yaml": "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b]\n"}, "more than 100 nodes"},
 		{"aliases that unfold in an inline patch", render.Limits{Nodes: 100}, map[string]string{"overlays/dev/kustomization.yaml": "patches:\n  - patch: |\n      a: &a [x,x,x,x,x,x,x,x,x]\n      b: &b [*a,*a,*a,*a,*a,*a]\n      c: [*b,*b,*b]\n"}, "more than 100 nodes"},
 		{"an anchor in itself", render.Limits{}, oneObject(settings + "list: &a [*a]\n"), "alias of itself"},
-		{"nesting", render.Limits{}, oneObject(settings + "list: " + deep + deep + "\n"), "is no valid YAML"},
+		{"nesting", render.Limits{Depth: 10}, oneObject(settings + deep(10)), "object.yaml:1: is nested more than 10 levels deep, the limit (render.limits.depth"},
+		{"nesting by indentation", render.Limits{Depth: 10}, oneObject(settings + block(11)), "nested more than 10 levels deep"},
+		{"nesting by aliases", render.Limits{Depth: 10}, oneObject("a: &a [[[[x]]]]\nb: &b [[[[*a]]]]\nc: [[*b]]\n"), "nested more than 10 levels deep"},
+		{"nesting of 9,000", render.Limits{}, oneObject(settings + deep(9_000)), "nested more than 250 levels deep"},
+		{"nesting of 200,000", render.Limits{}, oneObject(settings + deep(200_000)), "object.yaml:7: is nested more than 250 levels deep"},
+		{"nesting that is built", render.Limits{Depth: 6}, map[string]string{
+			"overlays/dev/kustomization.yaml": "resources: [object.yaml]\npatches:\n  - target: {kind: ConfigMap}\n    patch: |\n      - {op: add, path: /data/a, value: {b: {c: {}}}}\n      - {op: add, path: /data/a/b/c/d, value: {e: {f: {}}}}\n",
+			"overlays/dev/object.yaml":        settings,
+		}, "ConfigMap settings: is nested more than 6 levels deep"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
 			_, err := render.New(render.Options{Limits: c.limits}).Render(t.Context(), at(trees.FromMap(c.files)), dev)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
+			var e *render.Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
@@ -135,5 +155,32 @@ func TestOverlaysOutsideTheRepositoryAreRefused(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("%q: %v", overlay, err)
 		}
+	}
+}
+
+// catalogue 21: an object that the API server would refuse for its size is
+// named before anything is sent.
+func TestObjectsThatAreTooLargeAreNamed(t *testing.T) {
+	t.Parallel()
+	text := func(n int) string { return strings.Repeat("x", n) }
+	widget := "apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\nspec:\n"
+	for _, c := range []struct{ what, manifest, want string }{
+		{"an object", widget + "  text: " + text(3<<19) + "\n", "object.yaml:1: Widget w: is 1572"},
+		{"an object just so", widget + "  text: " + text(3<<19-100) + "\n", ""},
+		{"annotations", "apiVersion: v1\nkind: Service\nmetadata:\n  name: w\n  annotations: {a: " + text(128<<10) + ", b: " + text(128<<10) + "}\n", "Service w: metadata.annotations: has 262146 bytes, more than the 256 KiB"},
+		{"annotations just so", "apiVersion: v1\nkind: Service\nmetadata:\n  name: w\n  annotations: {a: " + text(128<<10-1) + ", b: " + text(128<<10-1) + "}\n", ""},
+		{"a ConfigMap", settings + "  a: " + text(1<<20) + "\n", "ConfigMap settings: data: has 1048581 bytes, more than the 1 MiB"},
+		{"a ConfigMap just so", settings + "  a: " + text(1<<20-5) + "\n", ""},
+		{"a ConfigMap of bytes", settings + "binaryData:\n  a: " + base64.StdEncoding.EncodeToString([]byte(text(1<<20))) + "\n", "ConfigMap settings: data: has 1048581 bytes"},
+		{"a Secret just so", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n  a: " + base64.StdEncoding.EncodeToString([]byte(text(1<<20))) + "\n", ""},
+		{"a Secret", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n  a: " + base64.StdEncoding.EncodeToString([]byte(text(1<<20+1))) + "\n", "Secret s: data: has 1048577 bytes"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			_, err := rendered(t, trees.FromMap(oneObject(c.manifest)))
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
 	}
 }

@@ -26,13 +26,13 @@ const childName = "pawl-render-child"
 // does nothing.
 func Main() {
 	if len(os.Args) == 1 && os.Args[0] == childName {
-		os.Exit(live(render.InProcess()))
+		os.Exit(live(render.InProcess(), seal))
 	}
 }
 
 // live is a child's life: it seals itself, then builds what it is told to until
 // its parent closes the pipe.
-func live(builder render.Builder) int {
+func live(builder render.Builder, seal func(settings) Guards) int {
 	in, out, err := pipes()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, childName+" is started by pawl alone:", err)
@@ -128,7 +128,7 @@ func (c *child) build(m message) error {
 		}
 		err = &render.Error{Target: o.Target, File: file, Err: err}
 	}
-	return send(c.out, kindFailed, faultOf(err), nil)
+	return send(c.out, kindFailed, failure{faultOf(err), errors.As(err, new(*render.Panicked))}, nil)
 }
 
 // ask is a question to the parent.

@@ -11,6 +11,7 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/pawl-dev/pawl/environments"
@@ -107,13 +108,13 @@ func (p *process) build(ctx context.Context, job render.Job) (made render.Built,
 		p.kill()
 	})
 	stop := context.AfterFunc(ctx, p.kill)
-	made, err = p.converse(job)
+	made, spent, err = p.converse(job)
 	unharmed := deadline.Stop()
 	unharmed = stop() && unharmed
 
 	var ended *conversationEnded
 	if !errors.As(err, &ended) {
-		return made, err != nil || made.OwnSchema || p.yielded.Load() || !unharmed, err
+		return made, spent || p.yielded.Load() || !unharmed, err
 	}
 	p.kill()
 	exit := p.wait()
@@ -135,6 +136,8 @@ func (p *process) postMortem(limits render.Limits, late bool, cause, exit error)
 	case outOfMemory(said):
 		return &render.Unfinished{Reason: "memory", What: fmt.Sprintf("needs more than %d MiB of memory to be rendered, the limit; make the overlay smaller, or raise it", limits.Memory>>20)}
 	case said != "":
+	case !errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF) && !errors.Is(cause, syscall.EPIPE):
+		said = cause.Error() // the child went on, and was ended for what it said
 	case errors.As(exit, &exited) && exited.ExitCode() < 0:
 		said = exit.Error() + ", not by pawl: the machine or the pod may have run out of memory"
 	case errors.As(exit, &exited):
@@ -150,44 +153,46 @@ type conversationEnded struct{ cause error }
 
 func (e *conversationEnded) Error() string { return e.cause.Error() }
 
-// converse sends a job, answers what the child asks and returns what it makes.
-func (p *process) converse(job render.Job) (render.Built, error) {
+// converse sends a job, answers what the child asks and returns what it makes,
+// and whether the child asks to be replaced.
+func (p *process) converse(job render.Job) (made render.Built, spent bool, err error) {
+	ended := func(err error) (render.Built, bool, error) { return render.Built{}, true, &conversationEnded{err} }
 	if err := send(p.to, kindJob, order{job.Target, job.Limits}, nil); err != nil {
-		return render.Built{}, &conversationEnded{err}
+		return ended(err)
 	}
 	for {
 		k, header, body, err := receive(p.from, job.Limits.Output+maxHeader)
 		if err != nil {
-			return render.Built{}, &conversationEnded{err}
+			return ended(err)
 		}
 		switch k {
 		case kindStat, kindRead, kindList:
 			var q question
 			if err := json.Unmarshal(header, &q); err != nil {
-				return render.Built{}, &conversationEnded{err}
+				return ended(err)
 			}
 			r, content := answerTo(k, q, job.Files)
 			if err := send(p.to, kindAnswer, r, content); err != nil {
-				return render.Built{}, &conversationEnded{err}
+				return ended(err)
 			}
 		case kindBuilt:
 			var made product
 			if err := json.Unmarshal(header, &made); err != nil {
-				return render.Built{}, &conversationEnded{err}
+				return ended(err)
 			}
 			objects, err := decodeObjects(body, job.Limits.Objects)
 			if err != nil {
-				return render.Built{}, &conversationEnded{err}
+				return ended(err)
 			}
-			return render.Built{Objects: objects, Kustomizations: made.Kustomizations, Manifests: made.Manifests, OwnSchema: made.OwnSchema}, nil
+			return render.Built{Objects: objects, Kustomizations: made.Kustomizations, Manifests: made.Manifests, OwnSchema: made.OwnSchema}, made.OwnSchema, nil
 		case kindFailed:
-			var f fault
+			var f failure
 			if err := json.Unmarshal(header, &f); err != nil {
-				return render.Built{}, &conversationEnded{err}
+				return ended(err)
 			}
-			return render.Built{}, ofBuild(f.err(), job.Target)
+			return render.Built{}, f.Spent, ofBuild(f.Fault.err(), job.Target)
 		default:
-			return render.Built{}, &conversationEnded{fmt.Errorf("it said %d, which is no message", k)}
+			return ended(fmt.Errorf("it said %d, which is no message", k))
 		}
 	}
 }
@@ -203,6 +208,9 @@ func ofBuild(err error, target environments.Target) error {
 	case errors.As(err, &empty):
 		empty.Target = target
 		return empty
+	}
+	if err == nil {
+		err = errors.New("the process that rendered it gave no reason")
 	}
 	return &render.Error{Target: target, File: path.Clean(target.Overlay), Err: err}
 }

@@ -16,49 +16,66 @@ import (
 // seal takes from this process, for good, all that a build does not need. What
 // a kernel does not offer is named and left out.
 func seal(s settings) Guards {
-	var g Guards
-	missing := func(what string, err error) { g.Missing = append(g.Missing, fmt.Sprintf("%s: %v", what, err)) }
-
 	runtime.LockOSThread() // what is set for this thread is set for all at the end
 	defer runtime.UnlockOSThread()
+	var g Guards
+	g.bound(s)
+	g.confine()
+	g.filter()
+	return g
+}
 
+func (g *Guards) missing(what string, err error) {
+	g.Missing = append(g.Missing, fmt.Sprintf("%s: %v", what, err))
+}
+
+// bound sets the limits of resources.
+func (g *Guards) bound(s settings) {
 	// Where the memory of a whole pod runs out, a child is to go, not the agent.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		missing("no_new_privs", err)
-	}
 	for _, r := range []struct {
 		resource int
 		most     uint64
 	}{{unix.RLIMIT_CORE, 0}, {unix.RLIMIT_FSIZE, 0}, {unix.RLIMIT_NOFILE, 32}} {
 		if err := unix.Setrlimit(r.resource, &unix.Rlimit{Cur: r.most, Max: r.most}); err != nil {
-			missing("resource limits", err)
+			g.missing("resource limits", err)
 		}
 	}
 	// Of data, not of address space: Go reserves far more of that than it uses.
 	// What the program maps before it does anything is no build's.
 	most := mappedData() + uint64(s.Memory)
 	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: most, Max: most}); err != nil {
-		missing("memory limit", err)
-	} else {
-		g.Memory = true
+		g.missing("memory limit", err)
+		return
 	}
-	if version, err := llsyscall.LandlockGetABIVersion(); err != nil {
-		missing("landlock", err)
-	} else if err := landlock.V11.BestEffort().Restrict(); err != nil {
-		missing("landlock", err)
-	} else {
-		g.Landlock = version
+	g.Memory = true
+}
+
+// confine denies files, TCP and signals by Landlock.
+func (g *Guards) confine() {
+	version, err := llsyscall.LandlockGetABIVersion()
+	if err == nil {
+		err = landlock.V11.BestEffort().Restrict()
 	}
-	if policy, err := allowed(os.Getpid()); err != nil {
-		missing("seccomp", err)
-	} else if err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policy}); err != nil {
-		missing("seccomp", err)
-	} else {
-		g.Seccomp = true
+	if err != nil {
+		g.missing("landlock", err)
+		return
 	}
-	return g
+	g.Landlock = version
+}
+
+// filter denies system calls, in every thread.
+func (g *Guards) filter() {
+	policy, err := allowed(os.Getpid())
+	if err == nil {
+		err = seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policy})
+	}
+	if err != nil {
+		g.missing("seccomp", err)
+		return
+	}
+	g.Seccomp = true
 }
 
 // mappedData is how much of this process counts for RLIMIT_DATA.

@@ -100,6 +100,12 @@ type product struct {
 	OwnSchema      bool
 }
 
+// failure is the end of a build that failed.
+type failure struct {
+	Fault *fault
+	Spent bool `json:",omitempty"` // the child is not to build anything else
+}
+
 // fault is an error on the wire. What callers tell apart keeps its type and its
 // fields, everything else its text.
 type fault struct {
@@ -107,6 +113,7 @@ type fault struct {
 	Empty      *render.Empty      `json:",omitempty"`
 	Exceeded   *render.Exceeded   `json:",omitempty"`
 	Unfinished *render.Unfinished `json:",omitempty"`
+	Panicked   *render.Panicked   `json:",omitempty"`
 	NotExist   bool               `json:",omitempty"`
 	Text       string             `json:",omitempty"`
 	Wraps      *fault             `json:",omitempty"`
@@ -131,6 +138,8 @@ func faultOf(err error) *fault {
 		return &fault{Exceeded: e}
 	case *render.Unfinished:
 		return &fault{Unfinished: e}
+	case *render.Panicked:
+		return &fault{Panicked: e}
 	}
 	if err == fs.ErrNotExist { //nolint:errorlint // the very one
 		return &fault{NotExist: true}
@@ -154,6 +163,8 @@ func (f *fault) err() error {
 		return f.Exceeded
 	case f.Unfinished != nil:
 		return f.Unfinished
+	case f.Panicked != nil:
+		return f.Panicked
 	case f.NotExist:
 		return fs.ErrNotExist
 	}

@@ -16,6 +16,14 @@ import (
 // binary has them.
 const probed = "pawl-render-probe"
 
+// seals are the probes' kinds of children: as they are, held back by Landlock
+// alone, and by nothing of the kernel's.
+var seals = map[string]func(settings) Guards{
+	probed:               seal,
+	probed + "-landlock": func(settings) (g Guards) { g.confine(); return g },
+	probed + "-bare":     func(settings) Guards { return Guards{} },
+}
+
 type prober struct{ render.Builder }
 
 func (b prober) Build(ctx context.Context, job render.Job) (render.Built, error) {
@@ -26,8 +34,8 @@ func (b prober) Build(ctx context.Context, job render.Job) (render.Built, error)
 }
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 1 && os.Args[0] == probed {
-		os.Exit(live(prober{render.InProcess()}))
+	if seal, ok := seals[os.Args[0]]; ok {
+		os.Exit(live(prober{render.InProcess()}, seal))
 	}
 	Main()
 	os.Exit(m.Run())
@@ -54,6 +62,8 @@ func pool(t testing.TB, o Options) *Pool {
 func small() gitsync.Tree {
 	return trees.FromMap(map[string]string{
 		"overlays/dev/kustomization.yaml": "resources: [settings.yaml]\n",
-		"overlays/dev/settings.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  level: debug\n",
+		"overlays/dev/settings.yaml":      configMap,
 	})
 }
+
+const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  level: debug\n"
