@@ -28,8 +28,7 @@ type Input struct {
 	// Now is when this is decided; without it nothing is young enough where
 	// Trust bounds an age.
 	Now time.Time
-	// Approvals is how many people must approve a pull request into the
-	// environment before the agent merges it.
+	// Approvals is how many people must approve what enters the environment.
 	Approvals int
 }
 
@@ -50,9 +49,10 @@ type Batch struct {
 	// behind, and is empty if nothing does.
 	Why   string
 	Moves []Move // with Go only
-	// Approvals is how many the pull request needs before the agent merges it;
-	// 0 where a person merges, and with any verdict but Go.
+	// Approvals is how many people must approve the pull request, and Auto that
+	// the agent merges it then. With Go only.
 	Approvals int
+	Auto      bool
 }
 
 // Verdict is what to do with a batch.
@@ -89,11 +89,9 @@ func Decide(in Input) Decision {
 			batches = append(batches, j.Batch)
 		}
 	}
-	if env.Promotion.Merge == environments.MergeAuto {
-		for i := range batches {
-			if batches[i].Verdict == Go {
-				batches[i].Approvals = in.Approvals
-			}
+	for i := range batches {
+		if batches[i].Verdict == Go {
+			batches[i].Approvals, batches[i].Auto = in.Approvals, env.Promotion.Merge == environments.MergeAuto
 		}
 	}
 	d.Batches = batches

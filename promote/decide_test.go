@@ -325,10 +325,10 @@ func ExampleDecide() {
 }
 
 // catalogue 74
-func TestOnlyWhatTheAgentMergesNeedsApprovals(t *testing.T) {
+func TestWhatGoesNeedsTheEnvironmentsApprovals(t *testing.T) {
 	t.Parallel()
 	for _, batch := range []environments.BatchMode{environments.BatchApplication, environments.BatchEnvironment} {
-		for mode, want := range map[environments.MergeMode]int{environments.MergeAuto: 2, environments.MergeManual: 0, "": 0} {
+		for mode, auto := range map[environments.MergeMode]bool{environments.MergeAuto: true, environments.MergeManual: false, "": false} {
 			p := pipeline(batch)
 			p.Spec.Environments[2].Promotion.Merge = mode
 			d := Decide(Input{
@@ -336,16 +336,18 @@ func TestOnlyWhatTheAgentMergesNeedsApprovals(t *testing.T) {
 				Sources:     []EnvironmentState{at("dev", healthy("dev", "web", image("web", "a")), healthy("dev", "api", image("api", "a")))},
 				Destination: at("staging", stands("staging", "web", image("web", "0")), stands("staging", "api", image("api", "a"))),
 			})
-			for _, b := range d.Batches {
-				if b.Verdict != Go {
-					want = 0
-				}
-				if got := Propose("staging", b, Base{}).Approvals; b.Approvals != want || got != want {
-					t.Errorf("%s, merged %q: %+v needs %d approvals, its pull request %d, want %d", batch, mode, b, b.Approvals, got, want)
-				}
-			}
 			if len(d.Batches) == 0 || d.Batches[0].Verdict != Go {
-				t.Errorf("%s: %s", batch, told(d))
+				t.Fatalf("%s: %s", batch, told(d))
+			}
+			for _, b := range d.Batches {
+				p := Propose("staging", b, Base{})
+				want, automatic := 2, auto
+				if b.Verdict != Go {
+					want, automatic = 0, false
+				}
+				if b.Approvals != want || p.Approvals != want || b.Auto != automatic || p.Auto != automatic {
+					t.Errorf("%s, merge %q: %+v, want %d approvals, automatic: %v", batch, mode, b, want, automatic)
+				}
 			}
 		}
 	}

@@ -35,6 +35,7 @@ func Propose(environment string, b Batch, base Base) Proposal {
 		Files:       base.Files,
 		Moves:       moves,
 		Approvals:   b.Approvals,
+		Auto:        b.Auto,
 		Title:       title("Promote", moves, " to "+environment),
 	}
 	p.Body = p.body(b.Why)
@@ -153,7 +154,7 @@ func (p Proposal) body(behind string) string {
 		tail += "\n**Left behind** — " + Escape(clip(behind, 2_000)) + "\n"
 	}
 	if p.Approvals > 0 {
-		tail += fmt.Sprintf("\n**To merge** — Pawl merges it as soon as %s approved exactly its last commit, and GitHub allows it.\n", people(p.Approvals))
+		tail += "\n**To merge** — " + p.toMerge() + "\n"
 	}
 	tail += "\n**To roll back** — merge a revert of this pull request.\n\n" +
 		"<sub>Opened and kept up to date by Pawl. It changes only these digests. " +
@@ -173,11 +174,16 @@ func (p Proposal) body(behind string) string {
 	return b.String() + tail
 }
 
-func people(n int) string {
-	if n == 1 {
-		return "somebody else who may write to this repository has"
+// toMerge says what the environment demands of the pull request.
+func (p Proposal) toMerge() string {
+	who := fmt.Sprintf("%d people who may write to this repository have", p.Approvals)
+	if p.Approvals == 1 {
+		who = "somebody who may write to this repository has"
 	}
-	return fmt.Sprintf("%d people who may write to this repository have", n)
+	if p.Auto {
+		return "Pawl merges it as soon as " + who + " approved exactly its last commit, and GitHub allows it."
+	}
+	return Escape(p.Environment) + " applies it when " + who + " approved exactly its last commit, and it is merged."
 }
 
 func row(m Move) string {

@@ -60,8 +60,9 @@ func TestProposals(t *testing.T) {
 		"environment": {Moves: []Move{web, api}, Why: "staging/cart failed"},
 		"no_app":      {Moves: []Move{alone}},
 		"attested":    {Application: "web", Moves: []Move{attested}},
-		"approvals":   {Application: "web", Moves: []Move{web}, Approvals: 2},
-		"hostile":     {Application: "web", Moves: []Move{hostile}, Approvals: 1}, // catalogue 29
+		"approvals":   {Application: "web", Moves: []Move{web}, Approvals: 2, Auto: true},
+		"manual":      {Application: "web", Moves: []Move{web}, Approvals: 1},
+		"hostile":     {Application: "web", Moves: []Move{hostile}}, // catalogue 29
 		"strangers":   {Application: "web", Moves: []Move{evil}, Why: "<b>@everyone</b>"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,9 +51,10 @@ type Proposal struct {
 	// Files are the whole new contents by path.
 	Files map[string][]byte
 	Moves []Move
-	// Approvals is how many people must approve it before it is merged by the
-	// agent. Without any the forge is not asked for them.
+	// Approvals is how many people must approve it. With Auto the agent merges it
+	// then; without, the forge is not asked for them.
 	Approvals int
+	Auto      bool
 }
 
 // PullRequest is a promotion pull request as GitHub has it.

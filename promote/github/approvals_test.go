@@ -32,7 +32,7 @@ func asError[E error](err error, target *E) bool { return errors.As(err, target)
 // approved is a proposal that needs as many approvals before it is merged.
 func (w *world) approved(to string, n int) promote.Proposal {
 	p := w.proposal(to)
-	p.Approvals = n
+	p.Approvals, p.Auto = n, true
 	return p
 }
 
@@ -129,6 +129,11 @@ func TestApprovalsAreNotAskedWhereNoneAreNeeded(t *testing.T) {
 	pr := w.propose(f, w.proposal("1"))
 	pr = w.propose(f, w.proposal("1"))
 	w.must(f.Merge(t.Context(), pr))
+	manual := w.proposalOn(w.resolve("main"), "2")
+	manual.Approvals = 2 // a person merges, and sees them
+	if pr := w.propose(f, manual); pr.Blocked != "" {
+		t.Errorf("got %+v", pr)
+	}
 	for _, r := range w.sent() {
 		if strings.Contains(r, "reviews") || strings.Contains(r, "collaborators") || strings.HasPrefix(r, "GET pulls/") && strings.HasSuffix(r, "/commits") {
 			t.Errorf("asked %s", r)

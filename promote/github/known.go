@@ -92,7 +92,7 @@ func (k *known) propose(number int, p promote.Proposal, what content) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.bound()
-	k.proposals[number] = proposed{content: maps.Clone(what), branch: p.Branch, base: p.BaseBranch, message: p.CommitMessage(), approvals: p.Approvals}
+	k.proposals[number] = proposed{content: maps.Clone(what), branch: p.Branch, base: p.BaseBranch, message: p.CommitMessage(), approvals: needed(p)}
 }
 
 func (k *known) proposed(number int) (proposed, bool) {

@@ -246,9 +246,9 @@ func (f *Forge) bring(ctx context.Context, doing string, me account, p promote.P
 		if now.Head, err = f.rewrite(ctx, doing, p, head, want); err != nil {
 			return fail(err)
 		}
-		now.Blocked = promote.LacksApprovals(p.Approvals, 0, nil) // nobody saw this head yet
+		now.Blocked = promote.LacksApprovals(needed(p), 0, nil) // nobody saw this head yet
 	} else if now.Blocked == "" {
-		lacks, err := f.lacksApprovals(ctx, doing, pull, p.Approvals)
+		lacks, err := f.lacksApprovals(ctx, doing, pull, needed(p))
 		if err != nil {
 			return fail(err)
 		}

@@ -66,6 +66,14 @@ func (f *Forge) approvals(ctx context.Context, doing string, pull *github.PullRe
 	return by, rejected, nil
 }
 
+// needed is how many approvals are waited for before the agent merges.
+func needed(p promote.Proposal) int {
+	if !p.Auto {
+		return 0
+	}
+	return p.Approvals
+}
+
 // lacksApprovals says what is missing of the approvals that are needed. Where
 // none are, nothing is asked.
 func (f *Forge) lacksApprovals(ctx context.Context, doing string, pull *github.PullRequest, needed int) (string, error) {
