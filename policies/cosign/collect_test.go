@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +119,7 @@ func judge(ctx context.Context, c *cosign.Collector, trust policies.Trust, diges
 }
 
 func (w *world) judge(digests ...name.Digest) (policies.Verified, error) {
-	return judge(w.Context(), newCollector(w, w.registry, cosign.Options{}), w.trust, digests...)
+	return judge(w.Context(), newCollector(w, w.registry, cosign.Options{Timeout: time.Minute}), w.trust, digests...)
 }
 
 func schemes(t *testing.T, f func(t *testing.T, scheme images.Scheme)) {
@@ -289,62 +288,13 @@ func (w *world) bundleOf(predicateType string) func(name.Digest) []byte {
 	}
 }
 
-// catalogue 48
-func TestADeletedImageIsRefusedThoughItsSignatureIsThere(t *testing.T) {
-	t.Parallel()
-	schemes(t, func(t *testing.T, scheme images.Scheme) {
-		w := newWorld(t)
-		web := w.push("web", "one")
-		w.sign(web, w.release, scheme)
-		w.must(w.registry.Delete("acme/web", web.DigestStr()))
-		_, err := w.judge(web)
-		var refusal *policies.Refusal
-		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "is not in its registry") {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-// catalogue 31
-func TestWhereTagsPointDoesNotMatter(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	signed := w.push("web", "one")
-	w.sign(signed, w.release, images.Tag)
-	unsigned := w.push("web", "two") // main moves on to it
-	c := newCollector(t, w.registry, cosign.Options{})
-	for range 2 { // the second time from memory
-		if _, err := judge(t.Context(), c, w.trust, signed); err != nil {
-			t.Error(err)
-		}
-		if _, err := judge(t.Context(), c, w.trust, unsigned); err == nil {
-			t.Error("the tag's new image was let through")
-		}
-	}
-}
-
-// catalogue 32
-func TestOtherBytesUnderTheDigestAreRefused(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	web := w.push("web", "one")
-	w.sign(web, w.release, images.Tag)
-	lie := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}`)
-	w.registry.Fail(registry.Match{Kind: registry.Manifests, Reference: web.DigestStr()}, registry.Fault{Manifests: [][]byte{lie}, Digest: web.DigestStr()})
-	_, err := w.judge(web)
-	if err == nil || !strings.Contains(err.Error(), "serves other bytes under this digest") {
-		t.Errorf("got %v", err)
-	}
-}
-
 // catalogue 37
 func TestSignaturesWithoutEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	web := w.push("web", "one")
-	for i := range 70 {
-		w.must(images.AttachSignature(t.Context(), web, fmt.Appendf(nil, "rubbish %d", i), []byte("x"), w.registry.Client()...))
-	}
+	w.must(images.AttachSignature(t.Context(), web, []byte("rubbish"), []byte("x"), w.registry.Client()...))
+	w.multiply(web, ".sig", 70)
 	w.registry.ForgetRequests()
 	evidence, err := newCollector(t, w.registry, cosign.Options{}).Collect(t.Context(), []render.Image{imageAt(web)}, w.trust)
 	w.must(err)

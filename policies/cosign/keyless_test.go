@@ -3,6 +3,7 @@ package cosign_test
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,7 +186,7 @@ func TestOnlyTheVeryIdentityCounts(t *testing.T) {
 		return sigstore.GitHub(repository, file, ref, strings.Repeat("a1", 20))
 	}
 	release := workflow("acme/web", ".github/workflows/release.yml", "refs/heads/main")
-	with := func(issuer, subject string) sigstore.Identity {
+	named := func(issuer, subject string) sigstore.Identity {
 		return sigstore.Identity{Issuer: issuer, Subject: subject}
 	}
 	exactly := func(*policies.Identity) {}
@@ -205,14 +206,14 @@ func TestOnlyTheVeryIdentityCounts(t *testing.T) {
 		{"another branch", exactly, workflow("acme/web", ".github/workflows/release.yml", "refs/heads/evil"), false},
 		{"another repository", exactly, workflow("acme/webs", ".github/workflows/release.yml", "refs/heads/main"), false},
 		{"another repository, by pattern", pattern, workflow("acme/webs", ".github/workflows/release.yml", "refs/heads/main"), false},
-		{"another issuer", exactly, with("https://issuer.evil.com", release.Subject), false},
-		{"another issuer, by pattern", pattern, with("https://issuer.evil.com", release.Subject), false},
-		{"an issuer that goes on", pattern, with(release.Issuer+".evil.com", release.Subject), false},
-		{"an issuer that holds it", pattern, with("https://evil.com/?"+release.Issuer, release.Subject), false},
-		{"a subject that holds it", exactly, with(release.Issuer, "https://evil.com/?"+release.Subject), false},
-		{"a subject that holds it, by pattern", pattern, with(release.Issuer, "https://evil.com/?"+release.Subject), false},
-		{"a subject that goes on", exactly, with(release.Issuer, release.Subject+"2"), false},
-		{"an email address", exactly, with(release.Issuer, "release@acme.com"), false},
+		{"another issuer", exactly, named("https://issuer.evil.com", release.Subject), false},
+		{"another issuer, by pattern", pattern, named("https://issuer.evil.com", release.Subject), false},
+		{"an issuer that goes on", pattern, named(release.Issuer+".evil.com", release.Subject), false},
+		{"an issuer that holds it", pattern, named("https://evil.com/?"+release.Issuer, release.Subject), false},
+		{"a subject that holds it", exactly, named(release.Issuer, "https://evil.com/?"+release.Subject), false},
+		{"a subject that holds it, by pattern", pattern, named(release.Issuer, "https://evil.com/?"+release.Subject), false},
+		{"a subject that goes on", exactly, named(release.Issuer, release.Subject+"2"), false},
+		{"an email address", exactly, named(release.Issuer, "release@acme.com"), false},
 	}
 	for _, tt := range tests {
 		schemes(t, func(t *testing.T, scheme images.Scheme) {
@@ -304,7 +305,7 @@ func TestATrustRootThatCannotBeUsedLetsNothingThrough(t *testing.T) {
 		for part, want := range map[string]string{
 			"tlogs": "has no transparency log", "ctlogs": "has no certificate log", "timestampAuthorities": "has no timestamp authority", "certificateAuthorities": "has no certificate authority",
 		} {
-			w.trust = w.trusting(w.identity(strictly, func(i *policies.Identity) { i.Root.JSON = without(t, i.Root.JSON, part) }))
+			w.trust = w.trusting(w.identity(strictly, func(i *policies.Identity) { i.Root.JSON = with(t, i.Root.JSON, part, nil) }))
 			web := w.push("web", part)
 			w.signAs(web, w.workflow, images.Bundle, sigstore.Way{})
 			w.refused(web, want)
@@ -332,4 +333,31 @@ func TestATrustRootThatCannotBeUsedLetsNothingThrough(t *testing.T) {
 			t.Errorf("remembered for longer than the root lasts: %v", err)
 		}
 	})
+}
+
+// A root may hold authorities that ended, for what they certified before. With
+// such a one's stolen key certificates can be issued for any moment, but not
+// used in the past: log and timestamps tell.
+func TestAnAuthorityThatEndedCertifiesNothingNew(t *testing.T) {
+	t.Parallel()
+	for because, demands := range map[string]policies.Root{"logged": logged, "stamped": stamped} {
+		schemes(t, func(t *testing.T, scheme images.Scheme) {
+			t.Run(because, func(t *testing.T) {
+				w := newKeyless(t, demands)
+				now := time.Now()
+				ended, err := w.private.TrustedRootDuring(now.AddDate(-2, 0, 0), now.Add(-3*time.Minute))
+				w.must(err)
+				const authorities = "certificateAuthorities"
+				both := slices.Concat(field(t, ended, authorities), field(t, w.stranger.TrustedRoot(), authorities))
+				w.trust = w.trusting(w.identity(demands, func(i *policies.Identity) { i.Root.JSON = with(t, i.Root.JSON, authorities, both) }))
+				web := w.push("web", "one")
+				w.signAs(web, w.workflow, scheme, sigstore.Way{At: now.Add(-4 * time.Minute), CertifiedAt: now.Add(-5 * time.Minute)})
+				_, err = w.judge(web)
+				w.must(err)
+				late := w.push("web", "late")
+				w.signAs(late, w.workflow, scheme, sigstore.Way{At: now, CertifiedAt: now.Add(-5 * time.Minute)})
+				w.refused(late, "its certificate ")
+			})
+		})
+	}
 }
