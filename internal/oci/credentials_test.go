@@ -126,6 +126,21 @@ func TestDockerConfigSignsIn(t *testing.T) {
 	}
 }
 
+// A registry may come to ask for tokens where it asked for nothing.
+func TestHowARegistryIsSignedInToMayChange(t *testing.T) {
+	t.Parallel()
+	r := start(t, registry.Options{Tokens: true})
+	tag, _, _ := push(t, r)
+	c := client(t, oci.Registry{Host: r.Host(), PlainHTTP: true, Credentials: secret})
+	if _, err := c.Manifest(t.Context(), tag); err != nil {
+		t.Fatal(err)
+	}
+	r.SetUsers(registry.User{Name: "robot", Password: "s3cret"})
+	if _, err := c.Manifest(t.Context(), tag); err != nil {
+		t.Error(err)
+	}
+}
+
 // Where several credentials match, as of a user for one repository and of
 // another for the rest, each is tried, and the one that was let in stays.
 func TestTheCredentialsOfTheRepositoryAreFound(t *testing.T) {

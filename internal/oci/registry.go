@@ -169,32 +169,51 @@ func (r *registry) credentials(ctx context.Context, at name.Repository, reading 
 	return found, number, nil
 }
 
-// call asks signed in as that. Several callers may wait for the same sign-in;
-// where another one's context ended it, it is tried again for this one.
-func call[T any](ctx context.Context, r *registry, at name.Repository, c Credentials, f request[T]) (v T, err error) {
-	puller, err := r.puller(at, c)
-	if err != nil {
-		return v, err
+// call asks signed in as that. A refusal of one that was let in before may be
+// of how it signed in, which a registry may change: that is found out anew.
+func call[T any](ctx context.Context, r *registry, at name.Repository, c Credentials, f request[T]) (T, error) {
+	for again := false; ; again = true {
+		puller, known, err := r.puller(at, c)
+		if err != nil {
+			var zero T
+			return zero, err
+		}
+		v, err := patiently(ctx, puller, at, f)
+		if !refused(err) {
+			return v, err
+		}
+		r.forget(at, puller)
+		if !known || again {
+			return v, err
+		}
 	}
+}
+
+// patiently asks again when another caller, who waited for the same sign-in,
+// gave up and ended it for all.
+func patiently[T any](ctx context.Context, puller *remote.Puller, at name.Repository, f request[T]) (v T, err error) {
 	for range 3 {
 		v, err = f(ctx, puller, at)
 		if ctx.Err() != nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
 	}
-	if refused(err) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.pullers, at.Name()) // how it signed in may be what is wrong
-	}
 	return v, err
 }
 
-func (r *registry) puller(at name.Repository, c Credentials) (*remote.Puller, error) {
+func (r *registry) forget(at name.Repository, puller *remote.Puller) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pullers[at.Name()].puller == puller {
+		delete(r.pullers, at.Name())
+	}
+}
+
+func (r *registry) puller(at name.Repository, c Credentials) (_ *remote.Puller, known bool, _ error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known, ok := r.pullers[at.Name()]; ok && known.Credentials == c {
-		return known.puller, nil
+		return known.puller, true, nil
 	}
 	auth := authn.Anonymous
 	if c != (Credentials{}) {
@@ -210,7 +229,7 @@ func (r *registry) puller(at name.Repository, c Credentials) (*remote.Puller, er
 	if err == nil {
 		r.pullers[at.Name()] = signedIn{c, puller}
 	}
-	return puller, err
+	return puller, false, err
 }
 
 // refused is an answer that other credentials might change.
