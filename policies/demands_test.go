@@ -109,7 +109,7 @@ func TestDemandsAddUp(t *testing.T) {
 		return accepts(d, f) || accepts(base.And(d), f)
 	}
 	accepted := 0
-	for range 20_000 {
+	for range 4_000 {
 		a, b, c, f := demands(), demands(), demands(), findings()
 		both := a.And(b)
 		for what, same := range map[string]policies.Demands{
@@ -136,7 +136,7 @@ func TestDemandsAddUp(t *testing.T) {
 			t.Fatal("the zero demands were added, and something was accepted")
 		}
 	}
-	if accepted < 200 {
+	if accepted < 100 {
 		t.Errorf("only %d of the tries were accepted, which shows little", accepted)
 	}
 }

@@ -193,7 +193,7 @@ func parseSource(s string) (source, error) {
 		return source{}, errors.New("is no address of a repository")
 	case u.User != nil && u.Scheme != "ssh":
 		return source{}, errors.New("has a user in it")
-	case u.RawQuery != "" || u.ForceQuery || u.RawPath != "" || strings.Contains(s, "%"):
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "%"):
 		return source{}, errors.New("has more in it than a host and a path")
 	}
 	repository, ref, _ := strings.Cut(u.Path, "@")

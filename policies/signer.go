@@ -34,6 +34,18 @@ func (s Signer) Name() string {
 	return ""
 }
 
+// called is the same signer by another name.
+func (s Signer) called(name string) Signer {
+	if s.Identity != nil {
+		i := *s.Identity
+		i.Name = name
+		return Signer{Identity: &i}
+	}
+	k := *s.Key
+	k.Name = name
+	return Signer{Key: &k}
+}
+
 // String is the signer in a sentence: `the key "release"`.
 func (s Signer) String() string {
 	if s.Identity != nil {

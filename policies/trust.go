@@ -87,6 +87,46 @@ func (t Trust) And(other Trust) Trust {
 			out.added = append(out.added, rule)
 		}
 	}
+	out.tellApart()
+	return out
+}
+
+// tellApart gives signers of added rules another name where it is also that of
+// a different signer: whoever writes the added rules must not be able to have
+// reports say that "release" signed.
+func (t *Trust) tellApart() {
+	named := map[string][]string{} // the contents by name
+	for _, rules := range append(slices.Clone(t.baselines), t.added) {
+		for _, r := range rules {
+			for _, s := range r.everySigner() {
+				named[s.Name()] = set(append(named[s.Name()], s.ID()))
+			}
+		}
+	}
+	renamed := func(signers []Signer) []Signer {
+		signers = slices.Clone(signers)
+		for i, s := range signers {
+			if len(named[s.Name()]) > 1 {
+				signers[i] = s.called(fmt.Sprintf("%s (%s)", s.Name(), clip(s.ID(), len("sha256:")+12)))
+			}
+		}
+		return signers
+	}
+	for i, r := range t.added {
+		r.signers, r.attestations = renamed(r.signers), slices.Clone(r.attestations)
+		for j := range r.attestations {
+			r.attestations[j].signers = renamed(r.attestations[j].signers)
+		}
+		t.added[i] = r
+	}
+}
+
+// everySigner are those of the rule and of the attestations that it demands.
+func (r trustRule) everySigner() []Signer {
+	out := slices.Clone(r.signers)
+	for _, a := range r.attestations {
+		out = append(out, a.signers...)
+	}
 	return out
 }
 
@@ -135,10 +175,7 @@ func (t Trust) Covers(repository string) bool { return len(t.covering(repository
 func (t Trust) Signers(repository string) []Signer {
 	var out []Signer
 	for _, r := range t.covering(repository) {
-		out = append(out, r.signers...)
-		for _, a := range r.attestations {
-			out = append(out, a.signers...)
-		}
+		out = append(out, r.everySigner()...)
 	}
 	return distinct(out)
 }

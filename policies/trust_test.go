@@ -200,6 +200,30 @@ func TestACommitThatWeakensTrustIsJudgedByWhatStoodBefore(t *testing.T) {
 	}
 }
 
+// catalogue 124
+func TestAnAddedSignerCannotPassForAnother(t *testing.T) {
+	t.Parallel()
+	release, fake := policies.Key{Name: "release", PEM: publicKey(t)}, policies.Key{Name: "release", PEM: publicKey(t)}
+	baseline := trustOf(t, policies.Rule{Images: "**", Keys: []policies.Key{release}})
+	commit := tightening(t,
+		policies.Rule{Images: "ghcr.io/**", Keys: []policies.Key{fake}},
+		policies.Rule{Images: "**", Attestations: []policies.AttestationDemand{{Type: "cyclonedx", Keys: []policies.Key{fake}}}})
+	for what, trust := range map[string]policies.Trust{"added": baseline.And(commit), "added to": commit.And(baseline), "twice": commit.And(baseline).And(commit).And(baseline)} {
+		signers := trust.Signers("ghcr.io/acme/web")
+		if len(signers) != 2 {
+			t.Fatalf("%s: %s", what, names(signers))
+		}
+		for _, s := range signers {
+			if original := s.ID() == baseline.Signers("ghcr.io/acme/web")[0].ID(); original != (s.Name() == "release") {
+				t.Errorf("%s: %s is called %q", what, s.ID(), s.Name())
+			}
+		}
+	}
+	if got := names(baseline.And(tightening(t, policies.Rule{Images: "**", Keys: []policies.Key{release}})).Signers("ghcr.io/acme/web")); got != "release" {
+		t.Errorf("the same key added again is called %q", got)
+	}
+}
+
 func TestTighteningMayDemandAttestationsAlone(t *testing.T) {
 	t.Parallel()
 	builder := policies.Key{Name: "builder", PEM: publicKey(t)}
