@@ -139,3 +139,14 @@ func TestTheDigestIsOfTheContentAlone(t *testing.T) {
 		t.Error("another content has the same digest")
 	}
 }
+
+// catalogue 28: a digest is the same on any machine and after any restart, so it
+// can stand here. It changes only with what is built.
+func TestADigestIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	files, targets := shop(1)
+	const want = "sha256:1b4dfd0099b96b84e660877fbbbedfec120348fe124f5a7c86e308146512d2a7"
+	if got, _ := digestAlone(t, files, targets[0]); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

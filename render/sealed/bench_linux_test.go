@@ -40,7 +40,7 @@ func where(b *testing.B, run func(b *testing.B, builder render.Builder)) {
 	b.Run("sealed", func(b *testing.B) {
 		p := New(Options{})
 		defer p.Close()
-		if err := p.Warm(b.Context()); err != nil {
+		if err := p.Warm(b.Context(), render.Limits{}); err != nil {
 			b.Fatal(err)
 		}
 		run(b, p)
@@ -102,7 +102,7 @@ func BenchmarkOneOfAHundredTouched(b *testing.B) {
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		p := New(Options{})
-		if err := p.Warm(b.Context()); err != nil {
+		if err := p.Warm(b.Context(), render.Limits{}); err != nil {
 			b.Fatal(err)
 		}
 		_ = p.Close()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"sigs.k8s.io/kustomize/kyaml/openapi"
@@ -61,8 +62,22 @@ func live(builder render.Builder, seal func(settings) Guards) int {
 		if err := c.build(m); err != nil {
 			return 1
 		}
+		giveBack()
 	}
 	return 0
+}
+
+// idleMemory is what a child may keep between builds, of which most builds use
+// less: what one large overlay needed does not stay with the pod.
+const idleMemory = 64 << 20
+
+// giveBack returns memory to the system after a build that took much.
+func giveBack() {
+	use := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(use)
+	if use[0].Value.Uint64()-use[1].Value.Uint64() > idleMemory {
+		debug.FreeOSMemory()
+	}
 }
 
 // forgetTheWorld removes what any build in this process could reach for,

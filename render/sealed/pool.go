@@ -101,7 +101,7 @@ func (p *Pool) try(ctx context.Context, t *turn, job render.Job) (made render.Bu
 // Guards starts a child, unless one was started before, and tells what holds
 // children of this process back.
 func (p *Pool) Guards(ctx context.Context) (Guards, error) {
-	if err := p.Warm(ctx); err != nil {
+	if err := p.Warm(ctx, render.Limits{}); err != nil {
 		return Guards{}, err
 	}
 	p.mu.Lock()
@@ -109,10 +109,10 @@ func (p *Pool) Guards(ctx context.Context) (Guards, error) {
 	return *p.guards, nil
 }
 
-// Warm has a child ready for renders with the default memory limit, so that the
-// next build need not wait for one to start.
-func (p *Pool) Warm(ctx context.Context) error {
-	child, err := p.take(ctx, render.Limits{}.WithDefaults().Memory)
+// Warm has a child ready for builds of these limits, so that the next need not
+// wait for one to start.
+func (p *Pool) Warm(ctx context.Context, limits render.Limits) error {
+	child, err := p.take(ctx, limits.WithDefaults().Memory)
 	if err != nil {
 		return err
 	}

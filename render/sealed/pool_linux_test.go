@@ -321,11 +321,9 @@ func TestChildrenEnd(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			p := pool(t, o)
-			child, err := p.take(t.Context(), render.Limits{}.WithDefaults().Memory)
-			if err != nil {
+			if err := p.Warm(t.Context(), render.Limits{}); err != nil {
 				t.Fatal(err)
 			}
-			p.put(child, false)
 			if _, err := render.New(render.Options{Build: p}).Render(t.Context(), at(small()), target("chatter")); err != nil {
 				t.Fatal(err)
 			}
@@ -340,7 +338,6 @@ func TestChildrenEnd(t *testing.T) {
 				defer p.mu.Unlock()
 				return len(p.all) == 0
 			})
-			_ = child.wait()
 		})
 	}
 }
