@@ -361,3 +361,29 @@ func TestAnAuthorityThatEndedCertifiesNothingNew(t *testing.T) {
 		})
 	}
 }
+
+// Rekor 2 puts no time into its entries: it is a timestamp that tells when the
+// certificate was used. catalogue 39
+func TestEntriesOfTheNewLogNeedATimestamp(t *testing.T) {
+	t.Parallel()
+	w := newKeyless(t, strictly)
+	genuine := w.push("web", "one")
+	w.signAs(genuine, w.workflow, images.Bundle, sigstore.Way{Tiles: true})
+	_, err := w.judge(genuine)
+	w.must(err)
+	for because, forged := range map[string]struct {
+		way  sigstore.Way
+		want string
+	}{
+		"log entry of another artifact": {sigstore.Way{Tiles: true, Entry: sigstore.OfAnother}, "its entry in the transparency log is of something else"},
+		"log entry of an unknown log":   {sigstore.Way{Tiles: true, Entry: sigstore.Strange, Stranger: w.stranger}, "its entry in the transparency log is by no log of the trust root"},
+		"expired certificate":           {sigstore.Way{Tiles: true, CertifiedAt: time.Now().Add(-time.Hour)}, "its certificate is by no authority of the trust root, or was not valid when it was used"},
+		"no timestamp":                  {sigstore.Way{Tiles: true, Timestamp: sigstore.Missing}, "it has no timestamp"},
+	} {
+		web := w.push("web", because)
+		w.signAs(web, w.workflow, images.Bundle, forged.way)
+		t.Run(because, func(t *testing.T) { w.refused(web, forged.want) })
+	}
+	w.trust = w.trusting(w.identity(logged, func(*policies.Identity) {}))
+	w.refused(genuine, "does not say when it was made; the trust root has to demand a timestamp as well")
+}

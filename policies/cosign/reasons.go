@@ -38,7 +38,8 @@ const (
 	strangeEntry   = "its entry in the transparency log is by no log of the trust root"
 	otherTimestamp = "its timestamp is of something else, or by no authority of the trust root"
 	notLogged      = "its certificate does not prove that it was logged, by a log of the trust root"
-	strangeIssuer  = "its certificate is by no authority of the trust root"
+	timelessEntry  = "its entry in the transparency log, of a log of version 2, does not say when it was made; the trust root has to demand a timestamp as well"
+	strangeIssuer  = "its certificate is by no authority of the trust root, or was not valid when it was used"
 )
 
 // plainly says in our words what the libraries say, for which they have no
@@ -52,6 +53,7 @@ var plainly = []struct{ said, is string }{
 	{"rekor log public key not found", strangeEntry},
 	{"not enough verified log entries", strangeEntry},
 	{"verified signed timestamps", otherTimestamp},
+	{"verified log entry integrated timestamps", timelessEntry},
 	{"SCT", notLogged},
 	{"leaf certificate verification failed", strangeIssuer},
 }
