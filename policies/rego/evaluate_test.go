@@ -245,6 +245,9 @@ func TestReads(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s\n%s", body, diff)
 		}
+		if !p.Reads(rego.Any) {
+			t.Errorf("%s reads nothing", body)
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ func TestWhatIsNoPolicyIsRefusedWithItsCause(t *testing.T) {
 		"function":           {one(`deny(x) := "a" if x == 1`), "deny is a function"},
 		"deeper rule":        {one(`deny.root contains "x"`), "deny is a map here"},
 		"exception":          {one(good + "exception contains rules if rules := [\"\"]"), "exceptions of conftest are not supported"},
+		"data of tests":      {files("main.rego", "package main\ndeny contains \"x\" if data.registries", "d_test.yaml", "registries: []"), "there is no data.registries"},
 		"bad data":           {files("main.rego", "package main\n"+good, "d.yaml", "a: 1\na: 2"), "d.yaml: is no valid YAML"},
 		"data without name":  {files("main.rego", "package main\n"+good, "d.yaml", "[1]"), "d.yaml: is no map"},
 		"data twice":         {files("main.rego", "package main\n"+good, "a.yaml", "x: 1", "b.json", `{"x": 2}`), `b.json: "x" is defined by another data file`},

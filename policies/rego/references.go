@@ -38,28 +38,18 @@ func meets(ref ast.Ref, path []string) bool {
 
 func (s *source) inputRefs() []ast.Ref { return s.refs(ast.InputRootDocument) }
 
-// refs are all references that begin at a root document. Imports and local
-// names have been replaced by what they stand for.
+// refs are all references that begin at a root document, or are one. The
+// compiler has put what imports stand for into their place.
 func (s *source) refs(root *ast.Term) []ast.Ref {
 	var all []ast.Ref
-	visit := func(ref ast.Ref) bool {
-		if len(ref) > 0 && ref[0].Equal(root) {
-			all = append(all, ref)
-		}
-		return false // there may be others within
-	}
-	for _, m := range s.compiler.Modules {
-		for _, r := range m.Rules {
-			ast.WalkRefs(r, visit)
-			ast.WalkTerms(r, func(t *ast.Term) bool {
-				if v, ok := t.Value.(ast.Var); ok && v.Equal(root.Value) {
-					all = append(all, ast.Ref{root}) // the document as a whole
-				}
-				_, inRef := t.Value.(ast.Ref)
-				return inRef
-			})
-		}
-	}
+	eachRule(s.compiler, func(_ *ast.Module, r *ast.Rule) {
+		ast.WalkRefs(r, func(ref ast.Ref) bool {
+			if len(ref) > 0 && ref[0].Equal(root) {
+				all = append(all, ref)
+			}
+			return false // there may be others within
+		})
+	})
 	return all
 }
 

@@ -115,15 +115,17 @@ func TestRestrictedPodsAgreesWithKubernetes(t *testing.T) {
 	for _, part := range parts {
 		for i := range part.picks {
 			for j := range part.picks[i].values {
-				pod := goodPod()
-				put(part.of(pod), part.picks[i].path, part.picks[i].values[j])
-				judge(pod)
+				for _, explicit := range []bool{false, true} {
+					pod := goodPod(explicit)
+					put(part.of(pod), part.picks[i].path, part.picks[i].values[j])
+					judge(pod)
+				}
 			}
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 36))
 	for range 700 {
-		pod := goodPod()
+		pod := goodPod(random.IntN(2) == 0)
 		for range 1 + random.IntN(4) {
 			part := parts[random.IntN(len(parts))]
 			p := part.picks[random.IntN(len(part.picks))]
@@ -155,11 +157,15 @@ func containerOf(kind string) func(pod map[string]any) map[string]any {
 	}
 }
 
-func goodPod() map[string]any {
+// goodPod meets the standard; what can be said of the pod and of a container is
+// said of the pod, or explicitly of both.
+func goodPod(explicit bool) map[string]any {
 	container := func(name string) any {
-		return map[string]any{"name": name, "securityContext": map[string]any{
-			"allowPrivilegeEscalation": false, "capabilities": map[string]any{"drop": []any{"ALL"}},
-		}}
+		context := map[string]any{"allowPrivilegeEscalation": false, "capabilities": map[string]any{"drop": []any{"ALL"}}}
+		if explicit {
+			context["runAsNonRoot"], context["seccompProfile"] = true, map[string]any{"type": "Localhost"}
+		}
+		return map[string]any{"name": name, "securityContext": context}
 	}
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Pod",
