@@ -3,6 +3,8 @@ package sealed
 import (
 	"context"
 	"os"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/pawl-dev/pawl/environments"
@@ -19,8 +21,8 @@ const probed = "pawl-render-probe"
 // seals are the probes' kinds of children: as they are, held back by Landlock
 // alone, and by nothing of the kernel's.
 var seals = map[string]func(settings) Guards{
-	probed:               seal,
-	probed + "-landlock": func(settings) (g Guards) { g.confine(); return g },
+	probed:               func(s settings) Guards { idleThreads(); return seal(s) },
+	probed + "-landlock": func(settings) (g Guards) { idleThreads(); g.confine(); return g },
 	probed + "-bare":     func(settings) Guards { return Guards{} },
 }
 
@@ -67,3 +69,24 @@ func small() gitsync.Tree {
 }
 
 const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  level: debug\n"
+
+// idleThreads leaves threads behind that were there before the sealing, to be
+// used by whatever needs one after it.
+func idleThreads() {
+	var all sync.WaitGroup
+	together := make(chan struct{})
+	all.Add(16)
+	for range 16 {
+		go func() {
+			runtime.LockOSThread()
+			all.Done()
+			<-together
+			runtime.UnlockOSThread()
+			all.Done()
+		}()
+	}
+	all.Wait()
+	all.Add(16)
+	close(together)
+	all.Wait()
+}

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -110,28 +109,11 @@ var probes = map[string]func(render.Job) (render.Built, error){
 		_, err := http.Get("http://" + job.Target.Environment)
 		return told(err)
 	},
-	"every thread": func(render.Job) (render.Built, error) {
-		// Threads from before and after the sealing, each held by a goroutine.
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		var open error
-		for range 16 {
-			wg.Go(func() {
-				runtime.LockOSThread()
-				time.Sleep(time.Millisecond) // other threads come to run the others
-				if _, err := os.ReadFile("/etc/hostname"); err == nil {
-					mu.Lock()
-					open = errors.New("a thread is open")
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
-		if open != nil {
-			return told(nil)
-		}
-		return told(os.ErrPermission)
-	},
+	"files on every thread": onEveryThread(func() error { _, err := os.ReadFile("/etc/hostname"); return err }),
+	"sockets on every thread": onEveryThread(func() error {
+		_, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+		return err
+	}),
 	"environment": func(render.Job) (render.Built, error) {
 		if len(os.Environ()) > 0 {
 			return told(nil)
@@ -163,4 +145,28 @@ func told(err error) (render.Built, error) {
 func pid(job render.Job) int {
 	n, _ := strconv.Atoi(job.Target.Overlay)
 	return n
+}
+
+// onEveryThread tries the same on threads from before the sealing, many at once
+// so that each goroutine has one of its own.
+func onEveryThread(try func() error) func(render.Job) (render.Built, error) {
+	return func(render.Job) (render.Built, error) {
+		errs := make(chan error, 16)
+		var all sync.WaitGroup
+		all.Add(cap(errs))
+		for range cap(errs) {
+			go func() {
+				runtime.LockOSThread()
+				all.Done()
+				all.Wait()
+				errs <- try()
+			}()
+		}
+		for range cap(errs) {
+			if err := <-errs; err == nil {
+				return told(nil)
+			}
+		}
+		return told(os.ErrPermission)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -76,9 +77,23 @@ func TestAChildHasNothing(t *testing.T) {
 	}
 	refused(t, p, address,
 		"file", "own program", "parent", "list", "look", "write", "git", "shell", "fork", "signal", "trace",
-		"tcp", "udp", "unix", "listen", "http", "every thread", "environment")
+		"tcp", "udp", "unix", "listen", "http", "files on every thread", "sockets on every thread", "environment")
 	if n := visits.Load(); n != 0 {
 		t.Errorf("%d visits", n)
+	}
+}
+
+// What stood in the environment of the agent, a token say, is nowhere in a
+// child's memory, and nothing but its pipes is open in it.
+func TestAChildInheritsNothing(t *testing.T) {
+	t.Parallel()
+	child, err := startProcess(t.Context(), probed, settings{Memory: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer child.kill()
+	if want := []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}; !slices.Equal(child.cmd.Env, want) || len(child.cmd.ExtraFiles) > 0 || child.cmd.Dir != "/" {
+		t.Errorf("environment %q, files %v, folder %q", child.cmd.Env, child.cmd.ExtraFiles, child.cmd.Dir)
 	}
 }
 
@@ -90,7 +105,7 @@ func TestEachGuardHoldsAlone(t *testing.T) {
 	address, visits := canary(t)
 	landlocked := pool(t, Options{})
 	landlocked.name = probed + "-landlock"
-	refused(t, landlocked, address, "file", "own program", "parent", "list", "write", "shell", "signal", "trace", "tcp", "http", "git", "every thread", "environment")
+	refused(t, landlocked, address, "file", "own program", "parent", "list", "write", "shell", "signal", "trace", "tcp", "http", "git", "files on every thread", "environment")
 	bare := pool(t, Options{})
 	bare.name = probed + "-bare"
 	refused(t, bare, address, "http", "git", "environment")
