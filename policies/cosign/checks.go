@@ -137,4 +137,10 @@ func noPanic(err *error) {
 	}
 }
 
+func guarded(f func()) (err error) {
+	defer noPanic(&err)
+	f()
+	return nil
+}
+
 var errPanicked = errors.New("reading it failed")

@@ -1,6 +1,7 @@
 package cosign
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -186,13 +187,36 @@ func TestPatternsThatTheLibraryGetsAreAnchored(t *testing.T) {
 
 func TestAPanicOfALibraryIsASignatureThatDoesNotCount(t *testing.T) {
 	t.Parallel()
-	err := func() (err error) {
-		defer noPanic(&err)
+	err := guarded(func() {
 		var nothing *int
 		*nothing++
-		return nil
-	}()
+	})
 	if err == nil || !strings.Contains(err.Error(), "reading it failed") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestATrustRootIsReadOnce(t *testing.T) {
+	t.Parallel()
+	private, err := sigstore.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r roots
+	first, err := r.material(private.TrustedRoot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := r.material(bytes.Clone(private.TrustedRoot()))
+	if err != nil || again != first {
+		t.Errorf("it is read again, %v", err)
+	}
+	for i := range 3 * maxRoots { // as a configuration that changes all the time
+		if _, err := r.material(fmt.Append(nil, i)); err == nil {
+			t.Error("a number is a trust root")
+		}
+	}
+	if len(r.read) > maxRoots+1 {
+		t.Errorf("%d are kept", len(r.read))
 	}
 }

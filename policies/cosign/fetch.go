@@ -97,7 +97,10 @@ func (l *looking) fetch(ctx context.Context, p place, chunk []blob, size int64, 
 			}
 			continue
 		}
-		use(b, fetched[i])
+		// Whatever a stranger pushed, it ends here and not the agent.
+		if err := guarded(func() { use(b, fetched[i]) }); err != nil {
+			l.cut(p, fmt.Sprintf("%s: %v", b.what, err))
+		}
 		fetched[i] = nil // the next one may be large
 	}
 	return nil

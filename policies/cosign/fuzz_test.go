@@ -104,6 +104,9 @@ func FuzzBundles(f *testing.F) {
 			}
 			return
 		}
+		if c, err := b.VerificationContent(); err == nil && c.Certificate() != nil {
+			_, _ = summarize(c.Certificate())
+		}
 		for _, s := range z.signers {
 			if _, err := b.verify(t.Context(), s, someDigest); err == nil {
 				t.Error("a bundle that nobody signed is accepted")
