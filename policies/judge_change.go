@@ -86,11 +86,11 @@ func judgeApprovals(demanded int, commits []Commit) (denials []Denial) {
 	d := Denial{
 		Kind:     DeniedByApprovals,
 		Demanded: fmt.Sprintf("%d approvals by others than the author", demanded),
-		Hint:     fmt.Sprintf("Bring it by a pull request that %d people other than its author approve before it is merged", demanded),
+		Hint:     fmt.Sprintf("Bring it by a pull request that %d people other than its author approve, or have them approve the one that was merged", demanded),
 	}
 	if demanded == 1 {
 		d.Demanded = "1 approval by somebody else than the author"
-		d.Hint = "Bring it by a pull request that somebody other than its author approves before it is merged"
+		d.Hint = "Bring it by a pull request that somebody other than its author approves, or have the one that was merged approved"
 	}
 	for _, c := range commits {
 		d.Subject, d.Found = "commit "+gitsync.Commit(c.ID).Short(), "came without a pull request"+c.described()

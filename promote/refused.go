@@ -81,10 +81,17 @@ func refusedTable(rows []string, room int) string {
 // warningsShown bounds what one target's policies have to say.
 const warningsShown = 20
 
-// warnings are what policies say without denying.
+// warnings are what policies say without denying, and images that nobody verified.
 func (s EnvironmentState) warnings() []string {
 	var out []string
 	for _, t := range s.Targets {
+		for i, u := range t.Unlisted {
+			if i == warningsShown {
+				out = append(out, fmt.Sprintf("%s: and %s that nobody listed", Escape(t.label()), count(len(t.Unlisted)-i, "more image")))
+				break
+			}
+			out = append(out, fmt.Sprintf("%s: %s in %s of %s looks like an image and is not verified; list the field under render.images", Escape(t.label()), said(u.Reference), said(u.Field), said(u.Object)))
+		}
 		n := 0
 		for _, p := range t.Policies {
 			for _, m := range p.Warned {

@@ -31,6 +31,9 @@ type TargetState struct {
 	Evidence []policies.Evidence
 	// Policies are what the policies said of the release; empty until verified.
 	Policies []policies.PolicyResult
+	// Unlisted are texts that look like images, in fields of custom resources that
+	// nobody listed. Nothing is verified about them.
+	Unlisted []render.Image
 	// Places tells where the objects of the release are declared, by name
 	// (render.Release.Places).
 	Places map[string]render.Place

@@ -83,6 +83,15 @@ type imageFields struct {
 	reportUnlisted bool
 }
 
+// with adds fields that hold images.
+func (f ImageFields) with(declared []KindFields) ImageFields {
+	f.Kinds = slices.Clone(f.Kinds)
+	for _, k := range declared {
+		f.Kinds = append(f.Kinds, KindFields{Group: k.Group, Kind: k.Kind, Fields: k.Fields})
+	}
+	return f
+}
+
 func (f ImageFields) compile() imageFields {
 	c := imageFields{map[schema.GroupKind]map[string]says{}, f.ReportUnlisted}
 	for _, k := range f.Kinds {

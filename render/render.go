@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ type Options struct {
 type Renderer struct {
 	build  Builder
 	limits Limits
-	images imageFields
+	images ImageFields
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -48,6 +49,8 @@ type outcome struct {
 	trace   trace
 	release Release
 	err     error
+	// declared are the fields with images that the revision itself named.
+	declared []KindFields
 	// tries counts the builds of this input that did not finish; the next may
 	// begin at again.
 	tries int
@@ -60,11 +63,13 @@ type Result struct {
 	// Built is false where the revision changed nothing that the release is made
 	// of. It is set beside an error, too.
 	Built bool
+	// Inputs are what the release is made of.
+	Inputs Inputs
 }
 
 // New makes a renderer, which any number of goroutines may use.
 func New(o Options) *Renderer {
-	r := &Renderer{build: o.Build, limits: o.Limits.WithDefaults(), images: o.Images.compile(), now: o.Now, slots: map[environments.Target]*slot{}}
+	r := &Renderer{build: o.Build, limits: o.Limits.WithDefaults(), images: o.Images, now: o.Now, slots: map[environments.Target]*slot{}}
 	if r.build == nil {
 		r.build = InProcess()
 	}
@@ -80,7 +85,10 @@ func New(o Options) *Renderer {
 // the repository, and others that may pass: a cancelled context, or a revision
 // whose files cannot be read. The same revision always ends the same way, but
 // for an *Error with an *Unfinished in it: that is remembered for a while only.
-func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target environments.Target) (Result, error) {
+//
+// The revision may declare fields with images beside those of the options; what
+// it says are none is not listened to.
+func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target environments.Target, declared ...KindFields) (Result, error) {
 	s := r.slot(target)
 	select {
 	case s.busy <- struct{}{}:
@@ -89,7 +97,7 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 		return Result{}, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
 	}
 	tries := 0
-	if s.last != nil && s.last.trace.holds(rev.Tree) {
+	if s.last != nil && s.last.trace.holds(rev.Tree) && reflect.DeepEqual(s.last.declared, declared) {
 		if s.last.tries == 0 || r.now().Before(s.last.again) {
 			return s.last.result(rev.Commit, false)
 		}
@@ -99,7 +107,7 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 	built, err := r.build.Build(ctx, Job{Target: target, Limits: r.limits, Files: files})
 	var release Release
 	if err == nil {
-		release, err = judge(built, target, r.limits, r.images)
+		release, err = judge(built, target, r.limits, r.images.with(declared).compile())
 	}
 	if files.broken != nil {
 		return Result{Built: true}, fmt.Errorf("%s: %w", target, files.broken)
@@ -107,7 +115,7 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 	if err != nil && ctx.Err() != nil {
 		return Result{Built: true}, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), ctx.Err())
 	}
-	last := &outcome{trace: files.trace, release: release, err: err}
+	last := &outcome{trace: files.trace, release: release, err: err, declared: declared}
 	var unfinished *Unfinished
 	switch {
 	case errors.As(err, &unfinished):
@@ -155,7 +163,7 @@ func (o outcome) result(commit gitsync.Commit, built bool) (Result, error) {
 	}
 	release := o.release
 	release.Commit = commit
-	return Result{Release: release, Built: built}, nil
+	return Result{Release: release, Built: built, Inputs: Inputs{o.trace}}, nil
 }
 
 // Forget drops what is remembered of a target that is gone.
