@@ -12,6 +12,7 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // PipelineFile is where a config repo keeps its pipeline.
@@ -24,6 +25,9 @@ type Plan struct {
 	Targets  []environments.Target
 	// Unusable are overlays, and whole environments, that cannot be worked on.
 	Unusable []*environments.Unusable
+
+	// demanded is what it demands beside the baseline; nil where nobody judges.
+	demanded *repository
 }
 
 // ReadPlan reads pawl.yaml and finds the targets of a revision.
@@ -43,14 +47,23 @@ func ReadPlan(rev gitsync.Revision) (Plan, error) {
 	return Plan{Revision: rev, Pipeline: pipeline, Targets: found, Unusable: unusable}, nil
 }
 
+// ImageFields are the fields of custom resources with images that pawl.yaml names.
+func (p Plan) ImageFields() []render.KindFields {
+	var fields []render.KindFields
+	for _, f := range p.Pipeline.Spec.Images {
+		fields = append(fields, render.KindFields{Group: f.Group, Kind: f.Kind, Fields: f.Fields})
+	}
+	return fields
+}
+
 // advance brings the agent to a new head. What cannot be read leaves every
 // target where it is. It reports whether the commit was read, well or not; if
 // not, it is read again.
 func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	log := a.log.With().Str("commit", string(rev.Commit)).Str("author", rev.Author).Logger()
-	p, err := ReadPlan(rev)
+	p, err := a.read(rev)
 	if err != nil {
-		log.Warn().Err(err).Msg("the commit's pawl.yaml cannot be used; everything stays as it is")
+		log.Warn().Err(err).Msg("what the commit asks for cannot be used; everything stays as it is")
 		for name := range a.edges.Clusters {
 			a.board.begin(name, rev.Commit, nil, problem(err))
 		}
@@ -58,6 +71,7 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	}
 	log.Info().Str("subject", rev.Subject).Int("targets", len(p.Targets)).Msg("new revision")
 
+	a.history.saw(rev)
 	a.inherit(ctx)
 	for name := range a.edges.Clusters {
 		if environment, ok := p.Pipeline.Environment(name); ok {
@@ -77,6 +91,20 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	wake(a.promotions)
 	wake(a.tags)
 	return true
+}
+
+// read reads what a revision asks for and what it demands.
+func (a *Agent) read(rev gitsync.Revision) (Plan, error) {
+	p, err := ReadPlan(rev)
+	if err != nil {
+		return Plan{}, err
+	}
+	base, err := a.options.Baseline()
+	if err != nil {
+		return Plan{}, &baselineUnreadable{err}
+	}
+	p.demanded, err = readRepository(p, base, a.edges.Policies)
+	return p, err
 }
 
 // leaveEnvironment keeps what runs in an environment that pawl.yaml no longer has.
@@ -128,8 +156,11 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment envi
 	all := slices.AppendSeq(slices.Clone(targets), maps.Keys(failed))
 	slices.SortFunc(all, func(a, b environments.Target) int { return strings.Compare(a.Overlay, b.Overlay) })
 	a.board.begin(environment.Name, commit, all, whole)
+	if accepted, err := a.edges.Clusters[environment.Name].Accepted(ctx); err == nil { // else each target says so
+		a.newcomers.came(targets, accepted)
+	}
 	for _, t := range targets {
-		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t})
+		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t, repository: p.demanded, declared: p.ImageFields()})
 	}
 	for t, err := range failed {
 		if w, ok := a.workers[t.String()]; ok {

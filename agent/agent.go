@@ -12,7 +12,6 @@ import (
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
-	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -22,6 +21,7 @@ type Edges struct {
 	Source   Source
 	Evidence Evidence
 	Tags     Tags
+	Policies Policies
 	// Clusters by the name of the environment; these are the environments that
 	// the agent owns. One cluster may serve several.
 	Clusters map[string]Cluster
@@ -34,8 +34,12 @@ type Options struct {
 	// Poll is how often the branch is looked at without a webhook; TagPoll how
 	// often the tracked tags are.
 	Poll, TagPoll time.Duration
-	Trust         policies.Trust
-	Log           zerolog.Logger
+	// Baseline returns what the agent's own configuration demands. It returns the
+	// same one as long as nothing about it has changed.
+	Baseline func() (*Baseline, error)
+	// Render is how overlays are rendered.
+	Render render.Options
+	Log    zerolog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -55,6 +59,9 @@ type Agent struct {
 	board    *board
 	reporter *reporter
 	journal  *journal
+
+	history   *history
+	newcomers newcomers
 
 	// workers, by the name of their target, are the loop's own; running holds
 	// their goroutines.
@@ -92,8 +99,10 @@ func New(edges Edges, options Options) *Agent {
 	}
 	a := &Agent{
 		options: options, edges: edges, log: options.Log, now: options.Now,
-		renderer:     render.New(render.Options{}),
-		previews:     render.New(render.Options{}),
+		renderer:     render.New(options.Render),
+		previews:     render.New(options.Render),
+		history:      newHistory(edges.Source),
+		newcomers:    newcomers{before: map[string]drift.Accepted{}},
 		metrics:      newMetrics(),
 		board:        newBoard(options.Now),
 		workers:      map[string]*worker{},

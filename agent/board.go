@@ -46,17 +46,20 @@ type kept struct {
 	done *deployed
 }
 
-// settings are what pawl.yaml says about how an environment is kept.
+// settings are how a release is kept, and by what it was judged. Where they
+// differ the same release is judged and applied anew.
 type settings struct {
 	drift         environments.DriftMode
 	healthTimeout environments.Duration
+	baseline      *Baseline
+	demands       string         // of the repository, see repository.fingerprint
+	commit        gitsync.Commit // where every commit has to be noted
 }
-
-func settingsOf(e environments.Environment) settings { return settings{e.Drift, e.HealthTimeout} }
 
 // deployed is what applying a release left behind.
 type deployed struct {
 	evidence []policies.Evidence
+	policies []policies.PolicyResult
 	applied  drift.Applied
 }
 
@@ -149,7 +152,14 @@ func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies
 	if k == nil {
 		return // forgotten meanwhile
 	}
-	k.done = &deployed{evidence: v.Evidence(), applied: what}
+	evidence := v.Evidence()
+	for i, e := range evidence {
+		for j := range e.Attestations {
+			// What was attested can be large, and was judged.
+			evidence[i].Attestations[j].Predicate = nil
+		}
+	}
+	k.done = &deployed{evidence: evidence, policies: v.Policies(), applied: what}
 	b.show(t, commit, false)
 }
 
@@ -170,7 +180,7 @@ func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings,
 func (b *board) show(t environments.Target, commit gitsync.Commit, unchanged bool) {
 	k := b.kept[t]
 	b.change(t, commit, func(s *promote.TargetState) {
-		s.Evidence, s.Applied, s.Unchanged = k.done.evidence, &k.done.applied, unchanged
+		s.Evidence, s.Policies, s.Applied, s.Unchanged = k.done.evidence, k.done.policies, &k.done.applied, unchanged
 		k.settle(s)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,11 +30,25 @@ type Config struct {
 	Environments []EnvironmentConfig `json:"environments" jsonschema:"minItems=1,maxItems=100"`
 	// The namespace where the agent keeps its inventory, in each cluster.
 	Namespace string `json:"namespace,omitempty" jsonschema:"default=pawl-system"`
-	// What must have signed an image before it runs. An image that no rule
-	// matches is refused; where several match, each must be satisfied.
+	// What must be known of an image before it runs, in every environment. An
+	// image that no rule matches is refused; where several match, each must be
+	// satisfied. Neither levels nor pawl.yaml let an image run that none matches.
 	Trust []TrustConfig `json:"trust" jsonschema:"minItems=1,maxItems=1000"`
-	// Registries that need credentials or a certificate authority of their own.
+	// The Sigstore instances that vouch for keyless signers.
+	Sigstore []SigstoreConfig `json:"sigstore,omitempty" jsonschema:"minItems=1,maxItems=20"`
+	// Policies that levels name.
+	Policies []PolicyConfig `json:"policies,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// Compliance levels that environments name.
+	Levels []LevelConfig `json:"levels,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// Whose signatures on commits count where a level demands them.
+	Commits CommitsConfig `json:"commits,omitempty,omitzero"`
+	// How overlays are rendered.
+	Render RenderConfig `json:"render,omitempty,omitzero"`
+	// Registries that need credentials, mirrors or a certificate authority of
+	// their own.
 	Registries []RegistryConfig `json:"registries,omitempty" jsonschema:"maxItems=100"`
+	// Credentials for registries that have none of their own above.
+	PullSecrets []PullSecretConfig `json:"pullSecrets,omitempty" jsonschema:"minItems=1,maxItems=20"`
 	// How tracked tags are followed.
 	Tags TagsConfig `json:"tags,omitempty,omitzero"`
 	// Where the agent listens.
@@ -102,23 +117,12 @@ type EnvironmentConfig struct {
 	Kubeconfig string `json:"kubeconfig,omitempty" jsonschema:"minLength=1"`
 	// The context in the kubeconfig; its current one if left out.
 	Context string `json:"context,omitempty" jsonschema:"minLength=1"`
-}
-
-// TrustConfig demands a signature of the images that it matches.
-type TrustConfig struct {
-	// The repositories: "*" matches within one part of the path, "**" any number
-	// of parts, and "**" alone every image.
-	Images string `json:"images" jsonschema:"minLength=1,maxLength=512,example=ghcr.io/acme/*"`
-	// The signers; a signature by any one of them satisfies the rule.
-	Keys []KeyConfig `json:"keys" jsonschema:"minItems=1,maxItems=100"`
-}
-
-// KeyConfig is a public key.
-type KeyConfig struct {
-	// What reports call the key.
-	Name string `json:"name" jsonschema:"minLength=1,maxLength=100,example=release"`
-	// The file with the public key, as "cosign generate-key-pair" writes it.
-	File string `json:"file" jsonschema:"minLength=1,example=/etc/pawl/release.pub"`
+	// The compliance level whose demands hold here, whatever pawl.yaml says. A
+	// level that pawl.yaml names is added.
+	Level string `json:"level,omitempty" jsonschema:"minLength=1,maxLength=100,example=pci"`
+	// What happens when the branch was rewritten, so that what was deployed last
+	// is no ancestor of its head any more.
+	Rewrites Rewrites `json:"rewrites,omitempty" jsonschema:"enum=stop,enum=follow,default=stop"`
 }
 
 // RegistryConfig is how one registry is reached.
@@ -129,8 +133,11 @@ type RegistryConfig struct {
 	Insecure bool `json:"insecure,omitempty"`
 	// A file with the registry's certificate authorities, in PEM, beside the system's.
 	CA string `json:"ca,omitempty" jsonschema:"minLength=1"`
-	// Who signs in; nobody if left out.
+	// Who signs in; if left out, whoever the pull secrets say.
 	Credentials *GitConfig `json:"credentials,omitempty"`
+	// Registries that are asked first, in order, each with the path under which
+	// it keeps this one's images. What they serve is checked like the origin's.
+	Mirrors []string `json:"mirrors,omitempty" jsonschema:"minItems=1,maxItems=10,example=mirror.acme.dev/ghcr"`
 }
 
 // TagsConfig is how tracked tags are followed.
@@ -155,6 +162,7 @@ type LogConfig struct {
 
 // withDefaults fills in what was left out. These are all the defaults.
 func (c Config) withDefaults() Config {
+	c.Environments, c.Sigstore = slices.Clone(c.Environments), slices.Clone(c.Sigstore)
 	fill(&c.Repository.Branch, "main")
 	fill(&c.Repository.Poll, environments.Duration(5*time.Second))
 	fill(&c.Repository.Name, repositoryName(c.Repository.URL))
@@ -165,6 +173,17 @@ func (c Config) withDefaults() Config {
 	fill(&c.HTTP.Internal, ":8081")
 	fill(&c.Log.Level, "info")
 	fill(&c.Log.Format, "json")
+	for i := range c.Environments {
+		fill(&c.Environments[i].Rewrites, RewritesStop)
+	}
+	for i := range c.Sigstore {
+		s := &c.Sigstore[i]
+		fill(&s.TransparencyLog, Required)
+		fill(&s.Timestamp, Ignored)
+		fill(&s.CertificateLog, Required)
+		fill(&s.MaxAge, environments.Duration(24*time.Hour))
+	}
+	fill(&c.Render.Unlisted, UnlistedRefuse)
 	return c
 }
 
@@ -178,11 +197,17 @@ func fill[T comparable](field *T, value T) {
 //go:embed config.go
 var configSource string
 
+//go:embed config_trust.go
+var configTrustSource string
+
+//go:embed config_render.go
+var configRenderSource string
+
 //go:embed secret.go
 var secretSource string
 
 var configSchema = sync.OnceValue(func() *environments.Schema {
-	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, secretSource)
+	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, configTrustSource, configRenderSource, secretSource, environments.TrustSource)
 })
 
 // ConfigSchema is the JSON Schema of the agent's configuration.

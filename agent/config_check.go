@@ -50,7 +50,11 @@ func (c Config) check(doc *environments.Document) {
 	checkPoll(doc, "tags.poll", c.Tags.Poll, MinTagPoll, MaxTagPoll)
 	checkURL(doc, "github.api", c.GitHub.API)
 	c.checkEnvironments(doc)
+	c.checkSigstore(doc)
 	c.checkTrust(doc)
+	c.checkPolicies(doc)
+	c.checkLevels(doc)
+	c.checkRender(doc)
 	c.checkRegistries(doc)
 	checkListen(doc, "http.public", c.HTTP.Public)
 	checkListen(doc, "http.internal", c.HTTP.Internal)
@@ -128,20 +132,6 @@ func (c Config) checkEnvironments(doc *environments.Document) {
 	}
 }
 
-func (c Config) checkTrust(doc *environments.Document) {
-	files := map[string]string{} // by name of the key
-	for i, rule := range c.Trust {
-		for j, key := range rule.Keys {
-			at := fmt.Sprintf("trust[%d].keys[%d]", i, j)
-			if other, ok := files[key.Name]; ok && key.Name != "" && other != key.File {
-				doc.Report(at+".name", "%q is the name of the key in %q already; names tell signers apart in every report", key.Name, other)
-				continue
-			}
-			files[key.Name] = key.File
-		}
-	}
-}
-
 func (c Config) checkRegistries(doc *environments.Document) {
 	seen := map[string]int{}
 	for i, r := range c.Registries {
@@ -199,9 +189,23 @@ func (c Config) CheckFiles(file string) error {
 	for i, e := range c.Environments {
 		checkReadable(doc, fmt.Sprintf("environments[%d].kubeconfig", i), e.Kubeconfig)
 	}
-	for i, rule := range c.Trust {
-		for j, key := range rule.Keys {
-			checkReadable(doc, fmt.Sprintf("trust[%d].keys[%d].file", i, j), key.File)
+	for at, key := range c.keys() {
+		checkReadable(doc, at+".file", key.File)
+	}
+	for i, s := range c.Sigstore {
+		checkReadable(doc, fmt.Sprintf("sigstore[%d].trustedRoot", i), s.TrustedRoot)
+	}
+	for i, s := range c.PullSecrets {
+		checkReadable(doc, fmt.Sprintf("pullSecrets[%d].file", i), s.File)
+	}
+	for i, p := range c.Policies {
+		if p.Folder == "" {
+			continue
+		}
+		if entries, err := os.ReadDir(p.Folder); err != nil {
+			doc.Report(fmt.Sprintf("policies[%d].folder", i), "cannot be read: %v", err)
+		} else if len(entries) == 0 {
+			doc.Report(fmt.Sprintf("policies[%d].folder", i), "%s is empty", p.Folder)
 		}
 	}
 	return doc.Err()

@@ -56,27 +56,40 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	}
 
 	at(promote.StageRendering)
-	release, err := a.render(ctx, j)
+	built, err := a.render(ctx, j)
 	if err != nil {
 		return false, err
 	}
-	if a.board.resume(j.target, j.revision.Commit, settingsOf(j.environment), release) {
+	base, err := a.options.Baseline()
+	if err != nil {
+		return false, &baselineUnreadable{err}
+	}
+	settings, err := a.settings(j, base)
+	if err != nil {
+		return false, err
+	}
+	if a.board.resume(j.target, j.revision.Commit, settings, built.Release) {
 		return true, nil
 	}
 
 	at(promote.StageVerifying)
-	verified, err := a.verify(ctx, release)
-	if err != nil {
-		return false, err
-	}
-
-	at(promote.StageApplying)
 	cluster, ok := a.edges.Clusters[j.environment.Name]
 	if !ok {
 		return false, fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
 	}
-	a.board.keep(j.target, settingsOf(j.environment), release)
-	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment})
+	accepted, err := a.lastAccepted(ctx, cluster, j)
+	if err != nil {
+		return false, err
+	}
+	verified, found, err := a.judge(ctx, j, built, base, accepted)
+	if err != nil {
+		a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Policies = found.Policies })
+		return false, err
+	}
+
+	at(promote.StageApplying)
+	a.board.keep(j.target, settings, built.Release)
+	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: settings.demands})
 	if err != nil {
 		return false, err
 	}
@@ -85,26 +98,41 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 }
 
 // render builds the release and shows the images that it has, pinned or not.
-func (a *Agent) render(ctx context.Context, j job) (render.Release, error) {
-	result, err := a.build(ctx, j.revision, j.target)
+func (a *Agent) render(ctx context.Context, j job) (render.Result, error) {
+	result, err := a.build(ctx, j.revision, j.target, j.declared)
 	if err != nil {
 		var unpinned *render.UnpinnedError
 		if errors.As(err, &unpinned) {
 			a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Unpinned = unpinned.Images() })
 		}
-		return render.Release{}, err
+		return render.Result{}, err
 	}
-	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Images, s.Unpinned = result.Release.Images, nil })
-	return result.Release, nil
+	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { 
+		s.Images, s.Unpinned = result.Release.Images, nil
+		s.Places, s.Unlisted = result.Release.Places, result.Release.Unlisted
+	})
+	return result, nil
 }
 
-// verify gathers the evidence for a release's images and judges them.
-func (a *Agent) verify(ctx context.Context, release render.Release) (policies.Verified, error) {
-	evidence, err := a.edges.Evidence.Collect(ctx, release.Images, a.options.Trust)
-	if err != nil {
-		return policies.Verified{}, err
+// settings are all that a target's being kept depends on beside its release.
+func (a *Agent) settings(j job, base *Baseline) (settings, error) {
+	of, err := base.demands(j.environment.Name)
+	if err == nil {
+		of, err = j.repository.add(of, base, j.environment.Name)
 	}
-	return policies.Judge(release, policies.Demands{Trust: a.options.Trust}, policies.Findings{At: a.now(), Images: evidence})
+	if err != nil {
+		return settings{}, err
+	}
+	s := settings{
+		drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout,
+		baseline: base, demands: j.repository.fingerprint(j.environment.Name),
+	}
+	if of.Commit.Signed != policies.SignedNone || of.Approvals > 0 {
+		// Each commit that changes nothing here is noted as accepted: a commit that
+		// was refused and then taken back must not be held against later ones.
+		s.commit = j.revision.Commit
+	}
+	return s, nil
 }
 
 // notice takes in what watching a cluster found.

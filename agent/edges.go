@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"io/fs"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -15,6 +16,31 @@ import (
 type Source interface {
 	// Fetch returns the head of the watched branch.
 	Fetch(ctx context.Context) (gitsync.Revision, error)
+	// At returns an earlier commit with its tree.
+	At(ctx context.Context, commit gitsync.Commit) (gitsync.Revision, error)
+	// History returns how the branch came from one commit to another.
+	History(ctx context.Context, head, base gitsync.Commit) (gitsync.Line, error)
+}
+
+// Policies compiles policies in Rego and asks them.
+type Policies interface {
+	// Compile reads the policy in a folder; parameters are what it finds under
+	// data.parameters.
+	Compile(name string, tree fs.FS, folder string, parameters map[string]any) (Policy, error)
+	// Shipped is a policy that comes with the agent.
+	Shipped(name, shipped string, parameters map[string]any) (Policy, error)
+	// Ask returns what each policy says, in their order. A policy that cannot
+	// answer says so in its result.
+	Ask(ctx context.Context, facts policies.Facts, list []Policy) ([]policies.PolicyResult, error)
+}
+
+// Policy is a policy that can be asked.
+type Policy interface {
+	Name() string
+	// ID identifies its content.
+	ID() string
+	// Reads reports whether it may look at a part of the input: "pullRequest".
+	Reads(path ...string) bool
 }
 
 // Evidence is the registry, seen as a store of signatures.
@@ -50,6 +76,11 @@ type Forge interface {
 	Withdraw(ctx context.Context, branch, baseBranch, why string) error
 	// Merge merges exactly the given head.
 	Merge(ctx context.Context, pr promote.PullRequest) error
+	// PullRequest is the merged one that brought a commit to the branch, nil if
+	// there is none.
+	PullRequest(ctx context.Context, branch string, head, commit gitsync.Commit) (*policies.PullRequest, error)
+	// Verification is what the forge itself says about a commit's signature.
+	Verification(ctx context.Context, commit gitsync.Commit) (promote.Verification, error)
 	// Commit writes files on top of parent to the branch, if that still is its head.
 	Commit(ctx context.Context, branch string, parent gitsync.Commit, message string, files map[string][]byte) (gitsync.Commit, error)
 }

@@ -22,7 +22,7 @@ func (a *Agent) overlaysOf(ctx context.Context, p *Plan, environment string) pro
 			continue
 		}
 		s := promote.TargetState{Target: t}
-		result, err := a.build(ctx, p.Revision, t)
+		result, err := a.build(ctx, p.Revision, t, p.ImageFields())
 		var unpinned *render.UnpinnedError
 		switch {
 		case errors.As(err, &unpinned):
@@ -38,8 +38,8 @@ func (a *Agent) overlaysOf(ctx context.Context, p *Plan, environment string) pro
 }
 
 // build renders a target and counts what really had to be built.
-func (a *Agent) build(ctx context.Context, rev gitsync.Revision, t environments.Target) (render.Result, error) {
-	result, err := a.renderer.Render(ctx, rev, t)
+func (a *Agent) build(ctx context.Context, rev gitsync.Revision, t environments.Target, declared []render.KindFields) (render.Result, error) {
+	result, err := a.renderer.Render(ctx, rev, t, declared...)
 	if result.Built {
 		a.metrics.renders.WithLabelValues(t.Environment).Inc()
 	}
@@ -48,7 +48,8 @@ func (a *Agent) build(ctx context.Context, rev gitsync.Revision, t environments.
 
 // bumped returns the kustomizations of the moves' targets with the new digests.
 // It tries them: what comes out of the overlays must be these digests.
-func (a *Agent) bumped(ctx context.Context, rev gitsync.Revision, moves []promote.Move) (map[string][]byte, error) {
+func (a *Agent) bumped(ctx context.Context, p *Plan, moves []promote.Move) (map[string][]byte, error) {
+	rev := p.Revision
 	byTarget := map[environments.Target][]promote.Move{}
 	for _, m := range moves {
 		byTarget[m.Target] = append(byTarget[m.Target], m)
@@ -66,7 +67,7 @@ func (a *Agent) bumped(ctx context.Context, rev gitsync.Revision, moves []promot
 		if files[file], err = promote.Bump(text, file, changes); err != nil {
 			return nil, fmt.Errorf("%s: write digests: %w", t, err)
 		}
-		if err := a.arrives(ctx, rev, t, moves, file, files[file]); err != nil {
+		if err := a.arrives(ctx, p, t, moves, file, files[file]); err != nil {
 			return nil, err
 		}
 	}
@@ -76,13 +77,14 @@ func (a *Agent) bumped(ctx context.Context, rev gitsync.Revision, moves []promot
 // arrives renders a target with its new kustomization. An entry of images: may
 // not reach an image, because kustomize compares names as text or another
 // transformer comes later; the same pull request would then be opened forever.
-func (a *Agent) arrives(ctx context.Context, rev gitsync.Revision, t environments.Target, moves []promote.Move, file string, text []byte) error {
+func (a *Agent) arrives(ctx context.Context, p *Plan, t environments.Target, moves []promote.Move, file string, text []byte) error {
+	rev := p.Revision
 	tree, err := rev.Tree.With(map[string][]byte{file: text})
 	if err != nil {
 		return fmt.Errorf("%s: %w", t, err)
 	}
 	rev.Tree = tree
-	result, err := a.previews.Render(ctx, rev, t)
+	result, err := a.previews.Render(ctx, rev, t, p.ImageFields()...)
 	images := result.Release.Images
 	var unpinned *render.UnpinnedError
 	if errors.As(err, &unpinned) {

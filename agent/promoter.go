@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
 )
 
@@ -134,10 +135,38 @@ func (a *Agent) decide(ctx context.Context, p *Plan, environment environments.En
 	if !ok {
 		return promote.Decision{}, false
 	}
+	demands, err := a.entry(p, environment.Name)
+	if err != nil {
+		a.log.Warn().Err(err).Str("environment", environment.Name).Msg("what may enter cannot be decided")
+		return promote.Decision{}, false
+	}
+	sources = a.evidenceFor(ctx, sources, demands.Trust)
 	return promote.Decide(promote.Input{
 		Pipeline: p.Pipeline, Environment: environment.Name, Head: p.Revision.Commit,
-		Sources: sources, Destination: a.overlaysOf(ctx, p, environment.Name), Trust: a.options.Trust, Now: a.now(),
+		Sources: sources, Destination: a.overlaysOf(ctx, p, environment.Name), Trust: demands.Trust, Approvals: demands.Approvals, Now: a.now(),
 	}), true
+}
+
+// evidenceFor looks the images of the sources up under the trust of their
+// destination, which may demand what a source does not. Where registries cannot
+// be asked, what is known stays.
+func (a *Agent) evidenceFor(ctx context.Context, sources []promote.EnvironmentState, trust policies.Trust) []promote.EnvironmentState {
+	sources = slices.Clone(sources)
+	for i, s := range sources {
+		sources[i].Targets = slices.Clone(s.Targets)
+		for j, t := range s.Targets {
+			found, err := a.edges.Evidence.Collect(ctx, t.Images, trust)
+			if err != nil || len(t.Evidence) != len(t.Images) {
+				continue
+			}
+			evidence := make([]policies.Evidence, len(t.Images))
+			for k, image := range t.Images {
+				evidence[k] = found[image.Pinned()]
+			}
+			sources[i].Targets[j].Evidence = evidence
+		}
+	}
+	return sources
 }
 
 // sources are the states of the environments before one; not ok if the
@@ -158,7 +187,7 @@ func (a *Agent) sources(e environments.Environment) (states []promote.Environmen
 // to do that.
 func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, look bool, r *round) {
 	key := entering{e.Name, batch.Application}
-	files, err := a.bumped(ctx, p.Revision, batch.Moves)
+	files, err := a.bumped(ctx, p, batch.Moves)
 	if err != nil {
 		a.journal.failed(key, fmt.Errorf("the promotion cannot be written: %w", err))
 		return

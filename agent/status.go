@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -43,8 +44,19 @@ var reasons = []reason{
 	{"TooLarge", retry, "", as[*gitsync.TooLarge]},
 	{"RenderEmpty", stalled, "An overlay that renders nothing never empties an environment. Restore its resources.", as[*render.Empty]},
 	{"ImageUnpinned", stalled, "Write the digests with `pawl pin`, or let the first environment track the tag.", as[*render.UnpinnedError]},
+	{"RenderUnfinished", stalled, "The build was stopped and is tried again, ever more seldom. What it is made of is too much, or a limit too low.", as[*render.Unfinished]},
 	{"RenderFailed", stalled, "Try it with `pawl render`; the last good release keeps running.", as[*render.Error]},
-	{"ImageRefused", stalled, "", as[*policies.Refusal]},
+	{"HistoryRewritten", stalled, "Bring the branch back to a descendant of that commit, or let this environment follow rewritten history (environments[].rewrites in the agent's configuration).", denied(policies.DeniedByHistory)},
+	{"ImageRefused", stalled, "", refusedImage},
+	{"PolicyDenied", stalled, "", denied(policies.DeniedByPolicy)},
+	{"CommitUnsigned", stalled, "", denied(policies.DeniedByCommit)},
+	{"ApprovalMissing", stalled, "", denied(policies.DeniedByApprovals)},
+	{"ReleaseRefused", stalled, "", as[*policies.Refusal]},
+	{"DemandsInvalid", stalled, "What a commit demands must be usable, or nothing can be judged by it. `pawl check` shows the same before a push.", as[*RepositoryProblem]},
+	{"LevelUnknown", stalled, "Name a level of the agent's configuration, or have the platform team add this one.", as[*unknownLevel]},
+	{"TrustUnreadable", retry, "Nothing new is applied until it can be read again; the agent goes on trying.", as[*baselineUnreadable]},
+	{"HistoryUnknown", stalled, "", as[*gitsync.CommitUnavailable]},
+	{"HistoryUnknown", stalled, "", as[*gitsync.HistoryTooLong]},
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them.", as[*drift.Conflict]},
@@ -55,6 +67,20 @@ var reasons = []reason{
 func as[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+// refusedImage reports whether a release was refused for an image.
+func refusedImage(err error) bool {
+	var r *policies.Refusal
+	return errors.As(err, &r) && len(r.Images) > 0
+}
+
+// denied finds refusals with a reason of one kind among others.
+func denied(kind policies.DenialKind) func(error) bool {
+	return func(err error) bool {
+		var r *policies.Refusal
+		return errors.As(err, &r) && slices.ContainsFunc(r.Denials, func(d policies.Denial) bool { return d.Kind == kind })
+	}
 }
 
 // classify finds the reason of an error.
@@ -70,7 +96,7 @@ func classify(err error) reason {
 // problem is the error as it is reported.
 func problem(err error) promote.Problem {
 	r := classify(err)
-	p := promote.Problem{Reason: r.name, Text: err.Error(), Hint: r.hint}
+	p := promote.Problem{Reason: r.name, Text: err.Error(), Hint: r.hint, Err: err}
 	var h interface{ Hint() string }
 	if errors.As(err, &h) && h.Hint() != "" {
 		p.Hint = h.Hint()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -57,10 +58,14 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 	if head, ok := a.board.environment(first.Name); !ok || head.Commit != p.Revision.Commit {
 		return nil // the branch is elsewhere already, or its pawl.yaml cannot be used
 	}
+	demands, err := a.entry(p, first.Name)
+	if err != nil {
+		return err
+	}
 	stands := a.overlaysOf(ctx, p, first.Name)
 	decision := promote.DecideFirst(promote.FirstInput{
-		Pipeline: p.Pipeline, Destination: stands, Trust: a.options.Trust, Now: a.now(),
-		Candidates: a.candidates(ctx, first, stands),
+		Pipeline: p.Pipeline, Destination: stands, Trust: demands.Trust, Now: a.now(),
+		Candidates: a.candidates(ctx, first, stands, demands.Trust),
 	})
 	a.journal.decided(decision)
 	var moves []promote.Move
@@ -69,7 +74,7 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 		if batch.Verdict != promote.Go {
 			continue
 		}
-		written, err := a.bumped(ctx, p.Revision, batch.Moves)
+		written, err := a.bumped(ctx, p, batch.Moves)
 		if err != nil {
 			a.journal.failed(entering{first.Name, batch.Application}, fmt.Errorf("the digests cannot be written: %w", err))
 			continue
@@ -98,7 +103,7 @@ func (a *Agent) track(ctx context.Context, p *Plan) error {
 
 // candidates looks up what the tracked tags point to, and the evidence for
 // what is new.
-func (a *Agent) candidates(ctx context.Context, first environments.Environment, stands promote.EnvironmentState) map[string]promote.Candidate {
+func (a *Agent) candidates(ctx context.Context, first environments.Environment, stands promote.EnvironmentState, trust policies.Trust) map[string]promote.Candidate {
 	found := map[string]promote.Candidate{}
 	for _, t := range stands.Targets {
 		for _, image := range slices.Concat(t.Images, t.Unpinned) {
@@ -106,20 +111,20 @@ func (a *Agent) candidates(ctx context.Context, first environments.Environment, 
 				continue
 			}
 			if track, ok := promote.TrackFor(first.Track, image.Repository); ok {
-				found[image.Repository] = a.candidate(ctx, image.Repository, track)
+				found[image.Repository] = a.candidate(ctx, image.Repository, track, trust)
 			}
 		}
 	}
 	return found
 }
 
-func (a *Agent) candidate(ctx context.Context, repository string, track environments.Track) promote.Candidate {
+func (a *Agent) candidate(ctx context.Context, repository string, track environments.Track, trust policies.Trust) promote.Candidate {
 	tag, err := a.edges.Tags.Resolve(ctx, repository, track)
 	if err != nil {
 		return promote.Candidate{Problem: err.Error()}
 	}
 	image := render.Image{Repository: repository, Digest: tag.Digest, Reference: repository + ":" + tag.Tag + "@" + tag.Digest}
-	evidence, err := a.edges.Evidence.Collect(ctx, []render.Image{image}, a.options.Trust)
+	evidence, err := a.edges.Evidence.Collect(ctx, []render.Image{image}, trust)
 	if err != nil {
 		return promote.Candidate{Found: tag, Problem: err.Error()}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // job is one revision to bring to one target.
@@ -16,6 +17,10 @@ type job struct {
 	revision    gitsync.Revision
 	environment environments.Environment
 	target      environments.Target
+	// repository is what the revision demands, and declared the fields with
+	// images that it names.
+	repository *repository
+	declared   []render.KindFields
 	// retry says that this revision was tried before.
 	retry bool
 }

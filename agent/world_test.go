@@ -42,8 +42,12 @@ type world struct {
 	mu      sync.Mutex
 	files   map[string]string
 	commits int
-	unread  error // Fetch fails with it
-	broken  bool  // no file can be read
+	history []gitsync.Revision // all that were read, the newest last
+	root    gitsync.Commit     // what the next commit is made on: the one before
+	unread  error              // Fetch fails with it
+	broken  bool               // no file can be read
+
+	worldDemands
 
 	tag      string // the digest that every tag points to
 	unsigned map[string]bool
@@ -78,6 +82,33 @@ func inWorld(t *testing.T, files map[string]string, story func(w *world)) {
 
 func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *world)) {
 	t.Parallel()
+	trust := newTrust(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, trust: trust, files: maps.Clone(files), commits: 1, tag: hexOf("a"), unsigned: map[string]bool{}}
+		w.applies = func(context.Context, render.Release) error { return nil }
+		w.baseline = &Baseline{Trust: trust}
+		w.forge.pulls, w.forge.files = map[string]*promote.PullRequest{}, map[int]map[string][]byte{}
+		prepare(w)
+		w.agent = New(Edges{
+			Source: w, Evidence: w, Tags: w, Forge: w, Policies: w,
+			Clusters: map[string]Cluster{"dev": w, "staging": w},
+		}, Options{Branch: "main", Poll: time.Minute, TagPoll: time.Minute, Baseline: w.demanded, Log: zerolog.New(&w.log)})
+		ctx, stop := context.WithCancel(t.Context())
+		w.stop = stop
+		ended := make(chan error)
+		go func() { ended <- w.agent.Run(ctx) }()
+		synctest.Wait()
+		story(w)
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended with %v", err)
+		}
+	})
+}
+
+// newTrust trusts a key that nobody else knows.
+func newTrust(t *testing.T) policies.Trust {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -92,26 +123,7 @@ func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *w
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, trust: trust, files: maps.Clone(files), commits: 1, tag: hexOf("a"), unsigned: map[string]bool{}}
-		w.applies = func(context.Context, render.Release) error { return nil }
-		w.forge.pulls, w.forge.files = map[string]*promote.PullRequest{}, map[int]map[string][]byte{}
-		prepare(w)
-		w.agent = New(Edges{
-			Source: w, Evidence: w, Tags: w, Forge: w,
-			Clusters: map[string]Cluster{"dev": w, "staging": w},
-		}, Options{Branch: "main", Poll: time.Minute, TagPoll: time.Minute, Trust: trust, Log: zerolog.New(&w.log)})
-		ctx, stop := context.WithCancel(t.Context())
-		w.stop = stop
-		ended := make(chan error)
-		go func() { ended <- w.agent.Run(ctx) }()
-		synctest.Wait()
-		story(w)
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended with %v", err)
-		}
-	})
+	return trust
 }
 
 // push makes a commit and lets a webhook tell; "" removes a file.
@@ -143,7 +155,7 @@ func (w *world) Fetch(context.Context) (gitsync.Revision, error) {
 		tree = gitsync.NewTree(map[string]gitsync.Entry{".": {Kind: gitsync.Folder}, PipelineFile: {Kind: gitsync.File}},
 			func(gitsync.Entry) ([]byte, error) { return nil, errors.New("input/output error") })
 	}
-	return gitsync.Revision{Commit: gitsync.Commit(fmt.Sprint(w.commits)), Tree: tree}, w.unread
+	return w.revision(tree), w.unread
 }
 
 func (w *world) Collect(_ context.Context, images []render.Image, trust policies.Trust) (map[string]policies.Evidence, error) {

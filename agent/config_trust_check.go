@@ -1,0 +1,234 @@
+package agent
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/invopop/jsonschema"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// JSONSchemaExtend is read by the schema's writer.
+func (KeyConfig) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOne(s, "file", "secret") }
+
+// JSONSchemaExtend is read by the schema's writer.
+func (PolicyConfig) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOne(s, "shipped", "folder") }
+
+// JSONSchemaExtend is read by the schema's writer.
+func (PullSecretConfig) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOne(s, "secret", "file") }
+
+func exactlyOne(s *jsonschema.Schema, a, b string) {
+	s.OneOf = []*jsonschema.Schema{{Required: []string{a}}, {Required: []string{b}}}
+	s.Extras = map[string]any{"errorMessage": fmt.Sprintf("must have exactly one of %s and %s", a, b)}
+}
+
+// Bounds of how long a trust root counts that can no longer be read.
+const (
+	minRootAge = time.Minute
+	maxRootAge = 30 * 24 * time.Hour
+)
+
+func (c Config) checkSigstore(doc *environments.Document) {
+	unique := newNames(doc, "sigstore")
+	for i, s := range c.Sigstore {
+		at := fmt.Sprintf("sigstore[%d]", i)
+		unique.check(i, s.Name)
+		if s.TransparencyLog == Ignored && s.Timestamp != Required {
+			doc.Report(at+".transparencyLog", "is ignored, and so is timestamp; require one of them, as nothing else tells when a short-lived certificate was used")
+		}
+		if d := time.Duration(s.MaxAge); d != 0 && (d < minRootAge || d > maxRootAge) {
+			doc.Report(at+".maxAge", "%s is out of bounds; write %s to %s", s.MaxAge, environments.Duration(minRootAge), environments.Duration(maxRootAge))
+		}
+	}
+}
+
+func (c Config) checkTrust(doc *environments.Document) {
+	// The same name for another key would make reports lie.
+	sources := map[string]string{}
+	for at, key := range c.keys() {
+		source := key.File
+		if key.Secret != nil {
+			source = "Secret " + key.Secret.Name + "/" + key.Secret.Key
+		}
+		if other, ok := sources[key.Name]; ok && key.Name != "" && other != source {
+			doc.Report(at+".name", "%q is the name of the key in %q already; names tell signers apart in every report", key.Name, other)
+			continue
+		}
+		sources[key.Name] = source
+	}
+	for at, rules := range c.trust() {
+		for i, rule := range rules {
+			c.checkRule(doc, fmt.Sprintf("%s[%d]", at, i), rule, at == "trust")
+		}
+	}
+}
+
+// checkRule reports what the schema cannot know of a rule. One that says which
+// images may run at all must name their signers.
+func (c Config) checkRule(doc *environments.Document, at string, rule TrustConfig, baseline bool) {
+	signers := len(rule.Keys) + len(rule.Keyless)
+	c.checkIdentities(doc, at, rule.Keyless)
+	switch {
+	case signers == 0 && baseline:
+		doc.Report(at+".keys", "is missing, and so is keyless; name who signs these images")
+	case signers+len(rule.Attestations) == 0:
+		doc.Report(at, "demands nothing; name signers under keys or keyless, or attestations")
+	}
+	for i, a := range rule.Attestations {
+		here := fmt.Sprintf("%s.attestations[%d]", at, i)
+		a.Check(doc, here)
+		c.checkIdentities(doc, here, a.Keyless)
+		if signers+len(a.Keys)+len(a.Keyless) == 0 {
+			doc.Report(here, "has no keys and no keyless, and neither has its rule; name who may attest it")
+		}
+	}
+}
+
+func (c Config) checkIdentities(doc *environments.Document, at string, identities []environments.Identity) {
+	for i, identity := range identities {
+		here := fmt.Sprintf("%s.keyless[%d]", at, i)
+		identity.Check(doc, here)
+		if len(c.Sigstore) == 0 {
+			doc.Report(here, "needs a trust root; name one under sigstore")
+		} else if _, ok := c.sigstore(identity.Root); !ok {
+			doc.Report(here+".root", "%q is not under sigstore%s", identity.Root, environments.DidYouMean(identity.Root, c.roots()))
+		}
+	}
+}
+
+// sigstore finds a trust root; the first one has no need to be named.
+func (c Config) sigstore(name string) (SigstoreConfig, bool) {
+	for _, s := range c.Sigstore {
+		if name == "" || s.Name == name {
+			return s, true
+		}
+	}
+	return SigstoreConfig{}, false
+}
+
+func (c Config) roots() []string {
+	var names []string
+	for _, s := range c.Sigstore {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (c Config) checkPolicies(doc *environments.Document) {
+	unique := newNames(doc, "policies")
+	for i, p := range c.Policies {
+		unique.check(i, p.Name)
+	}
+}
+
+func (c Config) checkLevels(doc *environments.Document) {
+	unique := newNames(doc, "levels")
+	var levels, known []string
+	for _, p := range c.Policies {
+		known = append(known, p.Name)
+	}
+	for i, l := range c.Levels {
+		at := fmt.Sprintf("levels[%d]", i)
+		unique.check(i, l.Name)
+		levels = append(levels, l.Name)
+		for j, name := range l.Policies {
+			if !slices.Contains(known, name) {
+				doc.Report(fmt.Sprintf("%s.policies[%d]", at, j), "%q is not under policies%s", name, environments.DidYouMean(name, known))
+			}
+		}
+		if (l.Commits == CommitsHead || l.Commits == CommitsEvery) && len(c.Commits.Signers) == 0 && !c.Commits.GitHub {
+			doc.Report(at+".commits", "could never be satisfied: no signer is under commits.signers, and commits.github is not set")
+		}
+	}
+	for i, e := range c.Environments {
+		if e.Level != "" && !slices.Contains(levels, e.Level) {
+			doc.Report(fmt.Sprintf("environments[%d].level", i), "%q is not under levels%s", e.Level, environments.DidYouMean(e.Level, levels))
+		}
+	}
+}
+
+// Bounds of what rendering may take.
+const (
+	minRenderTime, maxRenderTime     = time.Second, 10 * time.Minute
+	minRenderMemory, maxRenderMemory = Size(64 << 20), Size(64 << 30)
+)
+
+func (c Config) checkRender(doc *environments.Document) {
+	l := c.Render.Limits
+	if d := time.Duration(l.Time); d != 0 && (d < minRenderTime || d > maxRenderTime) {
+		doc.Report("render.limits.time", "%s is out of bounds; write %s to %s", l.Time, environments.Duration(minRenderTime), environments.Duration(maxRenderTime))
+	}
+	if l.Memory != 0 && (l.Memory < minRenderMemory || l.Memory > maxRenderMemory) {
+		doc.Report("render.limits.memory", "%s is out of bounds; write %s to %s", l.Memory, minRenderMemory, maxRenderMemory)
+	}
+	for i, f := range c.Render.Images {
+		f.Check(doc, fmt.Sprintf("render.images[%d]", i))
+	}
+	for i, f := range c.Render.NoImages {
+		f.Check(doc, fmt.Sprintf("render.noImages[%d]", i))
+	}
+}
+
+// names reports names that are there twice in a list.
+type names struct {
+	doc  *environments.Document
+	list string
+	seen map[string]int
+}
+
+func newNames(doc *environments.Document, list string) names {
+	return names{doc, list, map[string]int{}}
+}
+
+func (n names) check(i int, name string) {
+	if first, twice := n.seen[name]; twice && name != "" {
+		n.doc.Report(fmt.Sprintf("%s[%d].name", n.list, i), "%q is the name of %s[%d] already; give each its own", name, n.list, first)
+		return
+	}
+	n.seen[name] = i
+}
+
+// trust are all lists of rules, each with its path.
+func (c Config) trust() iter.Seq2[string, []TrustConfig] {
+	return func(yield func(string, []TrustConfig) bool) {
+		if !yield("trust", c.Trust) {
+			return
+		}
+		for i, l := range c.Levels {
+			if !yield(fmt.Sprintf("levels[%d].trust", i), l.Trust) {
+				return
+			}
+		}
+	}
+}
+
+// keys are all public keys, each with its path.
+func (c Config) keys() iter.Seq2[string, KeyConfig] {
+	return func(yield func(string, KeyConfig) bool) {
+		list := func(at string, keys []KeyConfig) bool {
+			for i, k := range keys {
+				if !yield(fmt.Sprintf("%s[%d]", at, i), k) {
+					return false
+				}
+			}
+			return true
+		}
+		for at, rules := range c.trust() {
+			for i, rule := range rules {
+				here := fmt.Sprintf("%s[%d]", at, i)
+				if !list(here+".keys", rule.Keys) {
+					return
+				}
+				for j, a := range rule.Attestations {
+					if !list(fmt.Sprintf("%s.attestations[%d].keys", here, j), a.Keys) {
+						return
+					}
+				}
+			}
+		}
+		list("commits.signers", c.Commits.Signers)
+	}
+}

@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+)
+
+// repository is what a revision's pawl.yaml demands beside the baseline.
+type repository struct {
+	commit   gitsync.Commit
+	trust    policies.Trust
+	policies []Policy
+	levels   map[string]string // by environment
+}
+
+// RepositoryProblem says that what a commit demands cannot be used. Nothing
+// can be judged by it, so the whole commit is refused.
+type RepositoryProblem struct {
+	Commit gitsync.Commit
+	Field  string // "spec.policies[0]"
+	Err    error
+}
+
+func (e *RepositoryProblem) Error() string {
+	return fmt.Sprintf("%s: %s: %v", PipelineFile, e.Field, e.Err)
+}
+
+func (e *RepositoryProblem) Unwrap() error { return e.Err }
+
+// readRepository makes a revision's demands usable: it reads the keys and
+// compiles the policies that lie in the revision.
+func readRepository(p Plan, base *Baseline, compiler Policies) (*repository, error) {
+	r := &repository{commit: p.Revision.Commit, levels: map[string]string{}}
+	fail := func(field string, err error) (*repository, error) {
+		return nil, &RepositoryProblem{Commit: r.commit, Field: field, Err: err}
+	}
+	for _, e := range p.Pipeline.Spec.Environments {
+		r.levels[e.Name] = e.Level
+	}
+	rules, field, err := rulesOf(p, base.root)
+	if err != nil {
+		return fail(field, err)
+	}
+	if r.trust, err = policies.NewTightening(rules); err != nil {
+		return fail("spec", err)
+	}
+	for i, folder := range p.Pipeline.Spec.Policies {
+		policy, err := compiler.Compile(repositoryPolicy(folder), p.Revision.Tree.FS(), folder, nil)
+		if err != nil {
+			return fail(fmt.Sprintf("spec.policies[%d]", i), err)
+		}
+		r.policies = append(r.policies, policy)
+	}
+	return r, nil
+}
+
+// CheckDemands reports whether what a revision demands can be used, as far as
+// that can be told without an agent's configuration: trust roots are taken to
+// be there.
+func CheckDemands(p Plan, compiler Policies) error {
+	someRoot := &Baseline{anyRoot: true}
+	_, err := readRepository(p, someRoot, compiler)
+	return err
+}
+
+// repositoryPolicy names a policy of the repository so that no policy of the
+// agent's configuration has the same name.
+func repositoryPolicy(folder string) string { return "./" + folder }
+
+// rulesOf reads the rules of pawl.yaml, with the keys that lie beside it. An
+// error comes with the field that it is about.
+func rulesOf(p Plan, root func(string) (policies.Root, error)) (rules []policies.Rule, field string, err error) {
+	identities := func(at string, list []environments.Identity) ([]policies.Identity, error) {
+		var out []policies.Identity
+		for i, one := range list {
+			identity, err := identityOf(one, root)
+			if err != nil {
+				field = fmt.Sprintf("%s.keyless[%d]", at, i)
+				return nil, err
+			}
+			out = append(out, identity)
+		}
+		return out, nil
+	}
+	keys := func(at string, list []environments.Key) ([]policies.Key, error) {
+		var out []policies.Key
+		for i, k := range list {
+			text, err := p.Revision.Tree.Read(k.File)
+			if err != nil {
+				field = fmt.Sprintf("%s.keys[%d].file", at, i)
+				return nil, fmt.Errorf("read public key %q from %s: %w", k.Name, k.File, err)
+			}
+			out = append(out, policies.Key{Name: k.Name, File: k.File, PEM: text})
+		}
+		return out, nil
+	}
+	for i, t := range p.Pipeline.Spec.Trust {
+		at := fmt.Sprintf("spec.trust[%d]", i)
+		rule := policies.Rule{Images: t.Images, All: t.Signers == environments.AllSigners}
+		if rule.Keys, err = keys(at, t.Keys); err != nil {
+			return nil, field, err
+		}
+		if rule.Identities, err = identities(at, t.Keyless); err != nil {
+			return nil, field, err
+		}
+		for j, a := range t.Attestations {
+			here := fmt.Sprintf("%s.attestations[%d]", at, j)
+			demand, err := attestationOf(a.AttestationDemand)
+			if err != nil {
+				return nil, here, err
+			}
+			if demand.Keys, err = keys(here, a.Keys); err != nil {
+				return nil, field, err
+			}
+			if demand.Identities, err = identities(here, a.Keyless); err != nil {
+				return nil, field, err
+			}
+			rule.Attestations = append(rule.Attestations, demand)
+		}
+		rules = append(rules, rule)
+	}
+	return rules, "", nil
+}
+
+// fingerprint identifies what the repository demands of an environment.
+func (r *repository) fingerprint(environment string) string {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%q %q", r.levels[environment], policies.Demands{Trust: r.trust}.Fingerprint())
+	for _, p := range r.policies {
+		fmt.Fprintf(hash, " %q %q", p.Name(), p.ID())
+	}
+	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
+}
+
+// add adds what the repository demands of an environment.
+func (r *repository) add(a asked, base *Baseline, environment string) (asked, error) {
+	more := policies.NoDemands()
+	more.Trust = r.trust
+	for _, p := range r.policies {
+		more.Policies = append(more.Policies, p.Name())
+	}
+	return base.addLevel(a.add(more, r.policies), environment, r.levels[environment])
+}
+
+// before is the repository's demands under names of their own, to be asked
+// beside those of a later commit: the same folder may hold something else now.
+func (r *repository) before(now *repository) *repository {
+	earlier := *r
+	earlier.policies = nil
+	for _, p := range r.policies {
+		same := false
+		for _, n := range now.policies {
+			same = same || n.Name() == p.Name() && n.ID() == p.ID()
+		}
+		if !same {
+			p = renamed{p, p.Name() + " before this commit"}
+		}
+		earlier.policies = append(earlier.policies, p)
+	}
+	return &earlier
+}
+
+// renamed is a policy that reports call something else.
+type renamed struct {
+	Policy
+	name string
+}
+
+func (r renamed) Name() string { return r.name }
