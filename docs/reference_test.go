@@ -118,6 +118,9 @@ func TestEveryFieldIsInTheReference(t *testing.T) {
 			seen[path] = true
 			row, ok := documented[path]
 			if !ok {
+				row, ok = documented[likeAnother(documented, path)]
+			}
+			if !ok {
 				t.Errorf("%s: %s is missing", title, path)
 				return
 			}
@@ -151,6 +154,23 @@ func TestEveryFieldIsInTheReference(t *testing.T) {
 	}
 }
 
+var like = regexp.MustCompile("^list, [0-9–]+, like `([^`]+)`$")
+
+// likeAnother is where the reference tells of a field by pointing to a list
+// whose entries are the same: "list, 1–100, like `trust`".
+func likeAnother(documented map[string]string, path string) string {
+	for list, row := range documented {
+		if rest, below := strings.CutPrefix(path, list+"[]."); below {
+			if m := like.FindStringSubmatch(strings.TrimSpace(strings.Split(row, "|")[2])); m != nil {
+				if path = m[1] + "[]." + rest; documented[path] == "" {
+					return likeAnother(documented, path)
+				}
+			}
+		}
+	}
+	return path
+}
+
 var numbers = regexp.MustCompile(`[0-9]+`)
 
 // What the code fills in and checks itself is not in the schemas.
@@ -166,6 +186,8 @@ func TestDefaultsAndBoundsOfDurationsAreTheCodes(t *testing.T) {
 	for _, want := range []struct{ title, path, standard, least, most string }{
 		{"The agent's configuration", "repository.poll", d(config.Repository.Poll), d(environments.Duration(agent.MinPoll)), d(environments.Duration(agent.MaxPoll))},
 		{"The agent's configuration", "tags.poll", d(config.Tags.Poll), d(environments.Duration(agent.MinTagPoll)), d(environments.Duration(agent.MaxTagPoll))},
+		{"The agent's configuration", "sigstore[].maxAge", "24h", "1m", "720h"},
+		{"The agent's configuration", "render.limits.time", "30s", "1s", "10m"},
 		{"pawl.yaml", "spec.environments[].healthTimeout", d(environments.Duration(environments.DefaultHealthTimeout)), d(environments.Duration(environments.MinHealthTimeout)), d(environments.Duration(environments.MaxHealthTimeout))},
 	} {
 		row := rows(t, want.title, 0)[want.path]
@@ -291,7 +313,7 @@ func TestEveryRouteLabelAndCommandIsInTheReference(t *testing.T) {
 			value, isText := field.Value.(*ast.BasicLit)
 			if isName && isText && key.Name == "Use" {
 				text, _ := strconv.Unquote(value.Value)
-				if verb, _, _ := strings.Cut(text, " "); verb != "pawl" && !regexp.MustCompile("`pawl "+verb+"[ `]").MatchString(commands) {
+				if verb, _, _ := strings.Cut(text, " "); verb != "pawl" && !regexp.MustCompile("`pawl (policy )?"+verb+"[ `]").MatchString(commands) {
 					t.Errorf("%s: the command %s is missing", file, verb)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -18,14 +19,22 @@ func checkCommand() *cobra.Command {
 		Long: `Reads pawl.yaml and renders every target, as the agent would, and reports all
 problems. It needs no network and no cluster: run it on pull requests.
 
+The policies and keys that pawl.yaml demands must be usable; whether releases
+satisfy them is for "pawl verify" and the agent to say. With the agent's
+configuration its limits and image fields hold, without it the standard ones.
+
 Every image must be a digest, except where the agent writes it: a tag that the
 first environment tracks, and an image that stands without a tag until its
 first promotion.`,
 		Args: noArguments,
 	}
-	repo, output := repoFlag(cmd), outputFlag(cmd, "text", "json")
+	repo, configFile, output := repoFlag(cmd), configFlag(cmd), outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var report checkReport
+		config, err := optionalConfig(*configFile)
+		if err != nil {
+			return err
+		}
 		c, err := openCheckout(*repo)
 		var document *environments.Problems
 		switch {
@@ -34,8 +43,11 @@ first promotion.`,
 		case err != nil:
 			return err
 		default:
-			if report, err = checkTargets(cmd.Context(), c, progressOn(cmd.ErrOrStderr())); err != nil {
+			if report, err = checkTargets(cmd.Context(), c, config, progressOn(cmd.ErrOrStderr())); err != nil {
 				return err
+			}
+			if err := agent.CheckDemands(c.Plan, regoPolicies{}); err != nil {
+				report.Problems, report.err = problemsOf(err), err
 			}
 		}
 		if *output == "json" {
@@ -52,7 +64,7 @@ first promotion.`,
 
 // checkReport is what `pawl check` found.
 type checkReport struct {
-	Problems []problem       `json:"problems"` // of pawl.yaml; nothing else is looked at then
+	Problems []problem       `json:"problems"` // of pawl.yaml and what it demands
 	Targets  []checkedTarget `json:"targets"`
 	err      error
 }

@@ -6,15 +6,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
+	"github.com/pawl-dev/pawl/render/sealed"
 )
 
 // checkTargets renders every target and judges what comes out.
-func checkTargets(ctx context.Context, c *checkout, show progress) (checkReport, error) {
+func checkTargets(ctx context.Context, c *checkout, config agent.Config, show progress) (checkReport, error) {
 	report := checkReport{Problems: []problem{}, Targets: []checkedTarget{}}
-	renderer := render.New(render.Options{})
+	pool := sealed.New(sealed.Options{})
+	defer pool.Close()
+	renderer := render.New(renderOptions(config, pool))
 	defer show.done()
 	seen := used{}
 	for _, e := range c.Pipeline.Order() {
@@ -30,7 +34,7 @@ func checkTargets(ctx context.Context, c *checkout, show progress) (checkReport,
 				continue
 			}
 			show.say("rendering %s, %d of %d", t, len(report.Targets)+len(targets)+1, len(c.Targets)+len(c.Unusable))
-			result, err := renderer.Render(ctx, c.Revision, t)
+			result, err := renderer.Render(ctx, c.Revision, t, c.ImageFields()...)
 			if ctx.Err() != nil {
 				return report, ctx.Err()
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path"
@@ -12,6 +13,8 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/gitsync/worktree"
+	"github.com/pawl-dev/pawl/render"
+	"github.com/pawl-dev/pawl/render/sealed"
 )
 
 // checkout is a config repo on disk, as the commands that work offline see it.
@@ -48,6 +51,14 @@ func openCheckout(folder string) (*checkout, error) {
 		return nil, answerNo{err}
 	}
 	return &checkout{folder: folder, Plan: plan}, nil
+}
+
+// render renders a target as an agent does, in a process of its own.
+func (c *checkout) render(ctx context.Context, t environments.Target, config agent.Config) (render.Release, error) {
+	pool := sealed.New(sealed.Options{Builds: 1})
+	defer pool.Close()
+	result, err := render.New(renderOptions(config, pool)).Render(ctx, c.Revision, t, c.ImageFields()...)
+	return result.Release, err
 }
 
 // target finds the target that a person named: "production/web", or a folder.

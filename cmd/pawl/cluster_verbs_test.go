@@ -6,7 +6,6 @@ import (
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/internal/testworld/controlplane"
-	"github.com/pawl-dev/pawl/policies"
 )
 
 // Helper and Cleanup make a scene what a control plane takes for a test.
@@ -38,7 +37,7 @@ func (s *scene) deploy(args []string) {
 	subject := &subject{c, t, config}
 	found, err := subject.examine(ctx, progress{})
 	s.Check(err)
-	verified, err := policies.Judge(found.release, policies.Demands{Trust: found.trust}, policies.Findings{Images: found.evidence})
+	verified, err := found.judge()
 	s.Check(err)
 	owned, err := subject.environment()
 	s.Check(err)

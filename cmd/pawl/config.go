@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/internal/oci"
-	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // configFlag adds --config to a command.
@@ -35,9 +38,17 @@ func loadConfig(file string) (agent.Config, error) {
 	return config, config.CheckFiles(file)
 }
 
+// optionalConfig is loadConfig for commands that also work without a configuration.
+func optionalConfig(file string) (agent.Config, error) {
+	if file == "" {
+		return agent.Config{}, nil
+	}
+	return loadConfig(file)
+}
+
 // registries makes the client through which every registry is asked.
 func registries(config agent.Config) (*oci.Client, error) {
-	var list []oci.Registry
+	options := oci.Options{DockerConfig: pullSecrets(config)}
 	for _, r := range config.Registries {
 		registry := oci.Registry{Host: r.Host, PlainHTTP: r.Insecure}
 		if r.CA != "" {
@@ -53,24 +64,75 @@ func registries(config agent.Config) (*oci.Client, error) {
 				return oci.Credentials{Username: c.Username, Password: password.Reveal()}, err
 			}
 		}
-		list = append(list, registry)
+		for _, m := range r.Mirrors {
+			host, path, _ := strings.Cut(m, "/")
+			registry.Mirrors = append(registry.Mirrors, oci.Mirror{Host: host, Path: path})
+		}
+		options.Registries = append(options.Registries, registry)
 	}
-	return oci.NewClient(list...)
+	return oci.New(options)
 }
 
-// trust reads the public keys that the configuration names.
-func trust(config agent.Config) (policies.Trust, error) {
-	var rules []policies.Rule
-	for _, t := range config.Trust {
-		rule := policies.Rule{Images: t.Images}
-		for _, k := range t.Keys {
-			pem, err := os.ReadFile(k.File)
-			if err != nil {
-				return policies.Trust{}, fmt.Errorf("trust: read key %q: %w", k.Name, err)
-			}
-			rule.Keys = append(rule.Keys, policies.Key{Name: k.Name, File: k.File, PEM: pem})
-		}
-		rules = append(rules, rule)
+// pullSecrets reads all Docker configurations into one; nil if there is none.
+// Where several know a registry, the first does.
+func pullSecrets(config agent.Config) func(context.Context) ([]byte, error) {
+	if len(config.PullSecrets) == 0 {
+		return nil
 	}
-	return policies.NewTrust(rules)
+	secret := secrets(config)
+	return func(ctx context.Context) ([]byte, error) {
+		var all struct {
+			Auths map[string]json.RawMessage `json:"auths"`
+		}
+		all.Auths = map[string]json.RawMessage{}
+		for _, p := range config.PullSecrets {
+			var text []byte
+			var err error
+			if p.File != "" {
+				text, err = os.ReadFile(p.File)
+			} else {
+				text, err = secret(ctx, agent.SecretKey{Name: p.Secret, Key: dockerConfigKey})
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read the registries' credentials: %w", err)
+			}
+			var one struct {
+				Auths map[string]json.RawMessage `json:"auths"`
+			}
+			if json.Unmarshal(text, &one) != nil { // its words would quote the secret
+				return nil, fmt.Errorf("read the registries' credentials: pull secret %s is no Docker configuration in JSON", p.File+p.Secret)
+			}
+			for host, credentials := range one.Auths {
+				if _, known := all.Auths[host]; !known {
+					all.Auths[host] = credentials
+				}
+			}
+		}
+		return json.Marshal(all)
+	}
+}
+
+// dockerConfigKey is where a Secret of the type kubernetes.io/dockerconfigjson
+// has its content.
+const dockerConfigKey = ".dockerconfigjson"
+
+// renderOptions are how the configuration wants overlays rendered, in sealed
+// processes.
+func renderOptions(config agent.Config, builder render.Builder) render.Options {
+	l := config.Render.Limits
+	options := render.Options{
+		Build: builder,
+		Limits: render.Limits{
+			Bytes: int64(l.Bytes), Files: l.Files, Nodes: l.Nodes, Depth: l.Depth, Objects: l.Objects,
+			Output: int64(l.Output), Time: time.Duration(l.Time), Memory: int64(l.Memory),
+		},
+		Images: render.ImageFields{ReportUnlisted: config.Render.Unlisted == agent.UnlistedReport},
+	}
+	for _, f := range config.Render.Images {
+		options.Images.Kinds = append(options.Images.Kinds, render.KindFields{Group: f.Group, Kind: f.Kind, Fields: f.Fields})
+	}
+	for _, f := range config.Render.NoImages {
+		options.Images.Kinds = append(options.Images.Kinds, render.KindFields{Group: f.Group, Kind: f.Kind, Ignore: f.Fields})
+	}
+	return options
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/drift"
-	"github.com/pawl-dev/pawl/policies"
 )
 
 func diffCommand() *cobra.Command {
@@ -42,7 +41,7 @@ release would be refused, and 2 if that could not be found out.`,
 		if err != nil {
 			return err
 		}
-		verified, err := policies.Judge(found.release, policies.Demands{Trust: found.trust}, policies.Findings{Images: found.evidence})
+		verified, err := found.judge()
 		if err != nil {
 			return answerNo{err}
 		}

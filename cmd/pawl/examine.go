@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,18 +38,23 @@ func openSubject(repo, configFile, target string) (*subject, error) {
 	return &subject{c, t, config}, nil
 }
 
-// examined is a target as it renders, and what is known of its images.
+// examined is a target as it renders, what is asked of it and what is known of it.
 type examined struct {
-	release  render.Release
-	trust    policies.Trust
-	evidence map[string]policies.Evidence
+	release render.Release
+	demands policies.Demands
+	found   policies.Findings
 }
 
-// examine renders the target and collects the evidence, as the agent does.
+// judge judges what was found as the agent does.
+func (e *examined) judge() (policies.Verified, error) {
+	return policies.Judge(e.release, e.demands, e.found)
+}
+
+// examine renders the target and finds out about it, as the agent does.
 func (s *subject) examine(ctx context.Context, show progress) (*examined, error) {
-	rules, err := trust(s.config)
+	base, err := agent.NewBaselines(s.config, regoPolicies{}, secrets(s.config)).Get()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
 	client, err := registries(s.config)
 	if err != nil {
@@ -54,16 +62,21 @@ func (s *subject) examine(ctx context.Context, show progress) (*examined, error)
 	}
 	defer show.done()
 	show.say("rendering %s", s.target)
-	result, err := render.New(render.Options{}).Render(ctx, s.checkout.Revision, s.target)
+	release, err := s.checkout.render(ctx, s.target, s.config)
 	if err != nil {
 		return nil, answerNo{err}
 	}
-	show.say("looking for signatures of %s", count(len(result.Release.Images), "image"))
-	evidence, err := cosign.New(client, cosign.Options{}).Collect(ctx, result.Release.Images, rules)
+	show.say("looking for signatures of %s", count(len(release.Images), "image"))
+	edges := agent.Edges{Evidence: cosign.New(client, cosign.Options{}), Policies: regoPolicies{}}
+	demands, found, err := base.Examine(ctx, s.checkout.Plan, release, edges, time.Now())
+	var unavailable *policies.Unavailable
+	if err != nil && !errors.As(err, &unavailable) {
+		return nil, answerNo{err}
+	}
 	if err != nil {
 		return nil, err // the registry could not be asked, which is no answer
 	}
-	return &examined{result.Release, rules, evidence}, nil
+	return &examined{release, demands, found}, nil
 }
 
 // subjectFlags adds what names a subject to a command.

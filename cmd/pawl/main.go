@@ -6,12 +6,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/pawl-dev/pawl/render/sealed"
 )
 
 // version is set by the linker: -X main.version=….
 var version = "unknown"
 
 func main() {
+	sealed.Main() // does not return where this process is to render an overlay
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

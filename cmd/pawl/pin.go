@@ -45,11 +45,9 @@ registries are asked anonymously. Whether the images are signed is for
 		if err != nil {
 			return err
 		}
-		var config agent.Config
-		if *configFile != "" {
-			if config, err = loadConfig(*configFile); err != nil {
-				return err
-			}
+		config, err := optionalConfig(*configFile)
+		if err != nil {
+			return err
 		}
 		client, err := registries(config)
 		if err != nil {
@@ -57,13 +55,13 @@ registries are asked anonymously. Whether the images are signed is for
 		}
 		show := progressOn(cmd.ErrOrStderr())
 		defer show.done()
-		return pin(cmd.Context(), cmd.OutOrStdout(), show, c, t, registry.New(client), *dryRun)
+		return pin(cmd.Context(), cmd.OutOrStdout(), show, c, t, config, registry.New(client), *dryRun)
 	}
 	return cmd
 }
 
-func pin(ctx context.Context, out io.Writer, show progress, c *checkout, t environments.Target, tags *registry.Resolver, dryRun bool) error {
-	_, err := render.New(render.Options{}).Render(ctx, c.Revision, t)
+func pin(ctx context.Context, out io.Writer, show progress, c *checkout, t environments.Target, config agent.Config, tags *registry.Resolver, dryRun bool) error {
+	_, err := c.render(ctx, t, config)
 	var unpinned *render.UnpinnedError
 	switch {
 	case err == nil:

@@ -11,13 +11,16 @@ import (
 
 func renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "render TARGET",
-		Short:             "Show exactly what the agent would apply for a target",
+		Use:   "render TARGET",
+		Short: "Show exactly what the agent would apply for a target",
+		Long: `Renders the target as the agent does: in a process without network, files or
+environment, bounded in time and memory. With the agent's configuration its
+limits and image fields hold, without it the standard ones.`,
 		Example:           "  pawl render production/web\n  pawl render apps/web/overlays/production -o json",
 		Args:              oneTarget,
 		ValidArgsFunction: completeTargets,
 	}
-	repo := repoFlag(cmd)
+	repo, configFile := repoFlag(cmd), configFlag(cmd)
 	output := outputFlag(cmd, "yaml", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := openCheckout(*repo)
@@ -28,15 +31,19 @@ func renderCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		result, err := render.New(render.Options{}).Render(cmd.Context(), c.Revision, t)
+		config, err := optionalConfig(*configFile)
+		if err != nil {
+			return err
+		}
+		release, err := c.render(cmd.Context(), t, config)
 		if err != nil {
 			return answerNo{err}
 		}
 		out := cmd.OutOrStdout()
 		if *output == "json" {
-			return writeJSON(out, newRendered(result.Release))
+			return writeJSON(out, newRendered(release))
 		}
-		for i, o := range result.Release.Objects {
+		for i, o := range release.Objects {
 			if i > 0 {
 				fmt.Fprintln(out, "---")
 			}

@@ -35,7 +35,7 @@ refused, and 2 if a registry could not be asked.`,
 		if err != nil {
 			return err
 		}
-		_, refusal := policies.Judge(found.release, policies.Demands{Trust: found.trust}, policies.Findings{Images: found.evidence})
+		_, refusal := found.judge()
 		v := newVerification(found, refusal)
 		if *output == "json" {
 			err = writeJSON(cmd.OutOrStdout(), v)
@@ -91,7 +91,7 @@ func newVerification(found *examined, judged error) verification {
 			continue
 		}
 		row := verifiedImage{Image: image.Pinned(), SignedBy: []signature{}, Verdict: verifiedVerdict}
-		for _, s := range found.evidence[image.Pinned()].Signatures {
+		for _, s := range found.found.Images[image.Pinned()].Signatures {
 			row.SignedBy = append(row.SignedBy, signature{s.By.Signer, string(s.Scheme)})
 		}
 		if refusal != nil {

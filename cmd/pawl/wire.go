@@ -21,6 +21,7 @@ import (
 	"github.com/pawl-dev/pawl/policies/cosign"
 	"github.com/pawl-dev/pawl/promote/github"
 	"github.com/pawl-dev/pawl/promote/registry"
+	"github.com/pawl-dev/pawl/render/sealed"
 )
 
 // wired is an agent with its edges.
@@ -29,12 +30,16 @@ type wired struct {
 	webhook    http.Handler // nil where there are no webhooks
 	collectors prometheus.Gatherer
 	clusters   []*cluster.Cluster
+	builder    *sealed.Pool
 }
 
 // close ends what the edges do on their own.
 func (w *wired) close() {
 	for _, c := range w.clusters {
 		c.Close()
+	}
+	if w.builder != nil {
+		_ = w.builder.Close()
 	}
 }
 
@@ -54,10 +59,11 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := trust(config)
-	if err != nil {
-		return nil, err
+	baselines := agent.NewBaselines(config, regoPolicies{}, secrets(config))
+	if _, err := baselines.Get(); err != nil { // what is wrong from the start stops the start
+		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
+	w.builder = sealed.New(sealed.Options{})
 	forge, err := forge(config, metrics, log)
 	if err != nil {
 		return nil, err
@@ -68,7 +74,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 	}
 
 	edges := agent.Edges{
-		Source: source, Evidence: cosign.New(client, cosign.Options{}), Tags: registry.New(client),
+		Source: source, Evidence: cosign.New(client, cosign.Options{}), Tags: registry.New(client), Policies: regoPolicies{},
 		Clusters: map[string]agent.Cluster{}, Forge: forge,
 	}
 	// Clusters tell what they see before there is an agent to tell it to: they
@@ -86,7 +92,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 		edges.Clusters[e.Name] = byAddress[address]
 	}
 	w.agent = agent.New(edges, agent.Options{
-		Branch: config.Repository.Branch, Trust: rules, Log: log,
+		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: renderOptions(config, w.builder), Log: log,
 		Poll: time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
 	})
 	if config.GitHub.Webhook != nil {
