@@ -1,5 +1,10 @@
 // Package render builds a target's overlay at a revision into a release: the
 // objects to apply, every image in them pinned by digest.
+//
+// A Renderer decides whether there is anything to build, has a Builder parse
+// what strangers wrote, and judges what comes back. The Builder of this package
+// works in the same process; package sealed has one that works in children which
+// have nothing but the revision's files, and holds limits of time and memory.
 package render
 
 import (

@@ -93,7 +93,9 @@ func (p *Pool) try(ctx context.Context, t *turn, job render.Job) (made render.Bu
 	slow := time.AfterFunc(p.options.SlowAfter, func() { t.slow(child) })
 	defer slow.Stop()
 	made, spent, err := child.build(ctx, job)
-	p.put(child, spent)
+	if p.put(child, spent); err != nil && p.isClosed() {
+		return render.Built{}, false, errClosed // which says nothing about the overlay
+	}
 	var unfinished *render.Unfinished
 	return made, child.builds > 1 && errors.As(err, &unfinished) && unfinished.Reason == "crash", err
 }
@@ -194,6 +196,12 @@ func (p *Pool) Close() error {
 		p.drop(child)
 	}
 	return nil
+}
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // turn is a build's place among those that run.

@@ -342,6 +342,27 @@ func TestChildrenEnd(t *testing.T) {
 	}
 }
 
+// Closing ends builds under way, and holds it against no overlay.
+func TestAClosedPoolBlamesNobody(t *testing.T) {
+	t.Parallel()
+	p := pool(t, Options{})
+	ended := make(chan error)
+	go func() {
+		_, err := render.New(render.Options{Build: p}).Render(context.Background(), at(small()), target("spin"))
+		ended <- err
+	}()
+	eventually(t, "a child runs", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.all) == 1
+	})
+	_ = p.Close()
+	var e *render.Error
+	if err := <-ended; !errors.Is(err, errClosed) || errors.As(err, &e) {
+		t.Errorf("%v, want the pool named", err)
+	}
+}
+
 // Nobody becomes a child by accident.
 func TestAChildIsStartedByAPoolAlone(t *testing.T) {
 	t.Parallel()
