@@ -1,6 +1,7 @@
 package sealed
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,11 +35,12 @@ func Main() {
 // live is a child's life: it seals itself, then builds what it is told to until
 // its parent closes the pipe.
 func live(builder render.Builder, seal func(settings) Guards) int {
-	in, out, err := pipes()
+	from, out, err := pipes()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, childName+" is started by pawl alone:", err)
 		return 2
 	}
+	in := bufio.NewReader(from)
 	k, header, _, err := receive(in, maxHeader)
 	var s settings
 	if err != nil || k != kindStart || json.Unmarshal(header, &s) != nil {

@@ -1,6 +1,7 @@
 package sealed
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,9 +53,11 @@ func startProcess(ctx context.Context, name string, s settings) (*process, error
 	if p.to, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if p.from, err = p.cmd.StdoutPipe(); err != nil {
+	from, err := p.cmd.StdoutPipe()
+	if err != nil {
 		return nil, err
 	}
+	p.from = bufio.NewReader(from)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
