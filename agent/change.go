@@ -21,8 +21,8 @@ func (a *Agent) change(ctx context.Context, j job, built render.Result, accepted
 	if accepted.Commit != "" && accepted.Release == built.Release.Digest {
 		return nil, nil
 	}
-	signed := of.Commit.Signed != policies.SignedNone || of.reads("commit", "signedBy") || of.reads("change", "commits")
-	reviewed := of.Approvals > 0 || of.reads("pullRequest") || of.reads("change", "commits")
+	signed := of.Commit.Signed != policies.SignedNone || of.reads("change", "commits")
+	reviewed := of.Approvals > 0 || of.reads("change", "commits", "*", "pullRequest")
 	change := &policies.Change{Accepted: string(accepted.Commit)}
 	commits := []gitsync.CommitInfo{headOf(j.revision)}
 	if accepted.Commit != "" && (signed || reviewed || !of.Commit.FollowRewrites || of.reads("change")) {

@@ -39,7 +39,8 @@ type Policy interface {
 	Name() string
 	// ID identifies its content.
 	ID() string
-	// Reads reports whether it may look at a part of the input: "pullRequest".
+	// Reads reports whether it may look at a part of the input, "*" standing for
+	// each of a list: "images", "*", "evidence".
 	Reads(path ...string) bool
 }
 

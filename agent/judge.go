@@ -95,7 +95,7 @@ func (a *Agent) judge(ctx context.Context, j job, built render.Result, base *Bas
 // gather finds everything out that is asked about.
 func gather(ctx context.Context, edges Edges, of asked, facts policies.Facts, change func() (*policies.Change, error)) (found policies.Findings, err error) {
 	trust := of.Trust
-	if of.reads("images", "evidence", "attestations") {
+	if of.reads("images", "*", "evidence", "attestations") {
 		trust = trust.WithAttestations()
 	}
 	found.At = facts.At

@@ -33,10 +33,7 @@ func (regoPolicies) Shipped(name, from string, parameters map[string]any) (agent
 
 // Ask makes one input for all policies.
 func (regoPolicies) Ask(ctx context.Context, facts policies.Facts, list []agent.Policy) ([]policies.PolicyResult, error) {
-	input, err := rego.NewInput(rego.Facts{
-		Release: facts.Release, Environment: facts.Environment, Level: facts.Level,
-		Images: facts.Images, Change: facts.Change, Time: facts.At,
-	})
+	input, err := rego.NewInput(facts)
 	if err != nil {
 		return nil, err
 	}

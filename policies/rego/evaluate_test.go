@@ -23,7 +23,7 @@ func compile(t testing.TB, files map[string][]byte, parameters map[string]any) *
 	return p
 }
 
-func input(t testing.TB, f rego.Facts) rego.Input {
+func input(t testing.TB, f policies.Facts) rego.Input {
 	t.Helper()
 	in, err := rego.NewInput(f)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestWhatIsNoClearAnswerIsAProblem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := compile(t, one(c.body), nil).Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{})
+			got := compile(t, one(c.body), nil).Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{})
 			if !strings.Contains(got.Problem, c.want) {
 				t.Errorf("problem %q\nshould say %q", got.Problem, c.want)
 			}
@@ -85,7 +85,7 @@ func TestWhatDoesNotEndIsStopped(t *testing.T) {
 			body = strings.ReplaceAll(body, "some a, b, c, d, e in", "r := numbers.range(1, 100000); a := r[_]; b := r[_]; c := r[_]; d := r[_]; e := r[_]; 1 in")
 			body = strings.ReplaceAll(body, "some i, j, k in", "r := numbers.range(1, 100000); i := r[_]; j := r[_]; k := r[_]; 1 in")
 			p := compile(t, one(body), nil)
-			in := input(t, rego.Facts{Release: release()})
+			in := input(t, policies.Facts{Release: release()})
 			got := p.Evaluate(t.Context(), in, rego.Limits{Time: 50 * time.Millisecond})
 			if got.Problem != "took longer than 50ms and was stopped" {
 				t.Errorf("problem %q", got.Problem)
@@ -99,7 +99,7 @@ func TestWhatFillsTheMemoryIsStopped(t *testing.T) {
 	p := compile(t, one(`
 		r := numbers.range(1, 100000)
 		deny contains "x" if count({s | a := r[_]; b := r[_]; s := sprintf("%d-%d", [a, b])}) == 1`), nil)
-	got := p.Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{Time: time.Minute, Memory: 64 << 20})
+	got := p.Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{Time: time.Minute, Memory: 64 << 20})
 	if got.Problem != "needs more than 64 MiB of memory and was stopped" {
 		t.Errorf("problem %q", got.Problem)
 	}
@@ -109,7 +109,7 @@ func TestACancelledEvaluationIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got := compile(t, one(good), nil).Evaluate(ctx, input(t, rego.Facts{Release: release()}), rego.Limits{})
+	got := compile(t, one(good), nil).Evaluate(ctx, input(t, policies.Facts{Release: release()}), rego.Limits{})
 	if got.Problem != "context canceled" {
 		t.Errorf("%+v", got)
 	}
@@ -138,7 +138,7 @@ func TestMessagesOfAllRulesInAllPackages(t *testing.T) {
 			warning contains "not looked at"`,
 		"helper.rego", "package main\nhelper if true",
 	), nil)
-	got := p.Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{})
+	got := p.Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{})
 	want := policies.PolicyResult{
 		Policy: "sample",
 		Denied: []policies.PolicyMessage{
@@ -159,12 +159,12 @@ func TestMessagesAreBounded(t *testing.T) {
 	p := compile(t, one(`
 		deny contains msg if { some i in numbers.range(1, 250); msg := sprintf("%03d", [i]) }
 		deny_long contains msg if { msg := concat("", [x | some _ in numbers.range(1, 1000); x := "é"]) }`), nil)
-	got := p.Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{})
+	got := p.Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{})
 	if n := len(got.Denied); n != 101 || got.Denied[99].Text != "100" || !strings.HasPrefix(got.Denied[100].Text, "and ") {
 		t.Errorf("%d messages, the last %+v", n, got.Denied[n-1])
 	}
 	long := compile(t, one(`deny contains msg if { msg := concat("", [x | some _ in numbers.range(1, 1000); x := "é"]) }`), nil)
-	got = long.Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{})
+	got = long.Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{})
 	if want := strings.Repeat("é", 499) + "…"; got.Denied[0].Text != want {
 		t.Errorf("%d bytes", len(got.Denied[0].Text))
 	}
@@ -179,7 +179,7 @@ func TestParametersAndDataFiles(t *testing.T) {
 		"defaults.json", `{"parameters": {"limit": 3, "registries": []}}`,
 	)
 	p := compile(t, source, map[string]any{"registries": []string{"ghcr.io"}})
-	got := p.Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{})
+	got := p.Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{})
 	if len(got.Denied) != 1 || got.Denied[0].Text != "ghcr.io web 3" {
 		t.Errorf("%+v", got)
 	}
@@ -207,7 +207,7 @@ func TestTheIDIsOfWhatIsEvaluated(t *testing.T) {
 
 func TestOnePolicyAndOneInputServeManyAtOnce(t *testing.T) {
 	t.Parallel()
-	p, in := compile(t, one(`deny contains sprintf("%v", [o.metadata.labels]) if some o in input.objects`), nil), input(t, rego.Facts{Release: release()})
+	p, in := compile(t, one(`deny contains sprintf("%v", [o.metadata.labels]) if some o in input.objects`), nil), input(t, policies.Facts{Release: release()})
 	want := p.Evaluate(t.Context(), in, rego.Limits{})
 	var all sync.WaitGroup
 	for range 16 {
@@ -262,7 +262,7 @@ func ExamplePolicy_Evaluate() {
 		fmt.Println(err)
 		return
 	}
-	in, err := rego.NewInput(rego.Facts{Release: release()})
+	in, err := rego.NewInput(policies.Facts{Release: release()})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -9,23 +9,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/util"
 
-	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
-	"github.com/pawl-dev/pawl/render"
 )
-
-// Facts are what is known of a release.
-type Facts struct {
-	Release     render.Release
-	Environment environments.Environment
-	// Level is the environment's compliance level, empty where it has none.
-	Level string
-	// Images is the evidence by Image.Pinned.
-	Images map[string]policies.Evidence
-	// Change is nil if the release brings nothing new to its target.
-	Change *policies.Change
-	Time   time.Time
-}
 
 // Document is what policies see as input. A field that is not known is left
 // out, so that it is undefined in Rego; lists are there even if they are empty.
@@ -141,7 +126,7 @@ type Input struct{ value ast.Value }
 
 // NewInput converts what is known of a release. It does not keep or change the
 // facts.
-func NewInput(f Facts) (Input, error) {
+func NewInput(f policies.Facts) (Input, error) {
 	value, err := convert(f)
 	if err != nil {
 		return Input{}, fmt.Errorf("%s: make the input of the policies: %w", f.Release.Target, err)
@@ -149,7 +134,7 @@ func NewInput(f Facts) (Input, error) {
 	return Input{value}, nil
 }
 
-func convert(f Facts) (ast.Value, error) {
+func convert(f policies.Facts) (ast.Value, error) {
 	d := document(f)
 	top, err := objectOf(d)
 	if err != nil {
@@ -173,9 +158,9 @@ func convert(f Facts) (ast.Value, error) {
 }
 
 // document is the input apart from objects and images.
-func document(f Facts) Document {
+func document(f policies.Facts) Document {
 	d := Document{
-		Time: f.Time.UTC().Format(time.RFC3339Nano),
+		Time: f.At.UTC().Format(time.RFC3339Nano),
 		Target: Target{
 			Name: f.Release.Target.String(), Application: f.Release.Target.Application, Overlay: f.Release.Target.Overlay,
 		},
@@ -201,7 +186,7 @@ func document(f Facts) Document {
 
 // imagesOf converts each image's evidence once, however many places have it:
 // a bill of materials has megabytes.
-func imagesOf(f Facts) ([]*ast.Term, error) {
+func imagesOf(f policies.Facts) ([]*ast.Term, error) {
 	evidence := map[string]*ast.Term{}
 	terms := make([]*ast.Term, len(f.Release.Images))
 	for i, image := range f.Release.Images {

@@ -50,15 +50,15 @@ func release() render.Release {
 	}
 }
 
-func facts() rego.Facts {
+func facts() policies.Facts {
 	r := release()
 	pinned := r.Images[0].Pinned()
 	ada := policies.SignedBy{Signer: "release", Issuer: "https://issuer.example.org", Subject: "https://github.com/acme/web"}
-	return rego.Facts{
+	return policies.Facts{
 		Release:     r,
 		Environment: environments.Environment{Name: "production", After: []string{"staging"}},
 		Level:       "strict",
-		Time:        time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600)),
+		At:          time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600)),
 		Images: map[string]policies.Evidence{pinned: {
 			Image: pinned, Exists: true,
 			Signatures:   []policies.Signature{{By: ada, Scheme: policies.SchemeBundle}},
@@ -149,7 +149,7 @@ func TestWhatIsNotKnownIsLeftOut(t *testing.T) {
 		deny contains "level" if not input.environment.level
 		deny contains "after" if count(input.environment.after) == 0
 		deny contains "evidence" if count(input.images[_].evidence.signatures) == 0`), nil)
-	got := p.Evaluate(t.Context(), input(t, rego.Facts{Release: release()}), rego.Limits{})
+	got := p.Evaluate(t.Context(), input(t, policies.Facts{Release: release()}), rego.Limits{})
 	var said []string
 	for _, m := range got.Denied {
 		said = append(said, m.Text)

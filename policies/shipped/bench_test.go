@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
 	"github.com/pawl-dev/pawl/render"
@@ -73,7 +74,7 @@ func compileAll(tb testing.TB) []*rego.Policy {
 }
 
 // facts are of a good release: a third each of Deployments, Services and ConfigMaps.
-func facts(tb testing.TB, n int) rego.Facts {
+func facts(tb testing.TB, n int) policies.Facts {
 	tb.Helper()
 	r := render.Release{Target: environments.Target{Environment: "production"}, Digest: "sha256:ab"}
 	for i := range n {
@@ -87,7 +88,7 @@ func facts(tb testing.TB, n int) rego.Facts {
 			r.Images = append(r.Images, render.Image{Repository: "ghcr.io/acme/web", Digest: fmt.Sprintf("sha256:%064d", i), Object: "Deployment shop/web"})
 		}
 	}
-	return rego.Facts{Release: r, Time: time.Unix(0, 0)}
+	return policies.Facts{Release: r, Time: time.Unix(0, 0)}
 }
 
 const (

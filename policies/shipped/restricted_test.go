@@ -94,7 +94,7 @@ func TestRestrictedPodsAgreesWithKubernetes(t *testing.T) {
 		if err := json.Unmarshal(text, &typed); err != nil {
 			t.Fatalf("%v: %s", err, text)
 		}
-		in, err := rego.NewInput(rego.Facts{Release: render.Release{
+		in, err := rego.NewInput(policies.Facts{Release: render.Release{
 			Target: environments.Target{Environment: "dev"}, Digest: "sha256:ab", Objects: []*unstructured.Unstructured{{Object: pod}},
 		}})
 		if err != nil {
