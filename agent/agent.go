@@ -37,8 +37,10 @@ type Options struct {
 	// Baseline returns what the agent's own configuration demands. It returns the
 	// same one as long as nothing about it has changed.
 	Baseline func() (*Baseline, error)
-	// Render is how overlays are rendered.
+	// Render is how overlays are rendered. Warm, if set, makes ready for it while
+	// the branch is still read.
 	Render render.Options
+	Warm   func(context.Context)
 	Log    zerolog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
@@ -201,6 +203,12 @@ func (a *Agent) watchBranch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.fetch:
+			if a.options.Warm != nil {
+				a.running.Go(func() error {
+					a.options.Warm(ctx)
+					return nil
+				})
+			}
 		case <-tick.C:
 		}
 	}

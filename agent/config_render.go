@@ -39,6 +39,6 @@ type RenderLimits struct {
 	Output Size `json:"output,omitempty"`
 	// How long one build may take, 1s to 10m; 30s if left out.
 	Time environments.Duration `json:"time,omitempty"`
-	// Memory of the process of one build, 64Mi to 64Gi; 512Mi if left out.
+	// Memory of the process of one build, 64Mi to 64Gi; 256Mi if left out.
 	Memory Size `json:"memory,omitempty"`
 }

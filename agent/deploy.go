@@ -107,7 +107,7 @@ func (a *Agent) render(ctx context.Context, j job) (render.Result, error) {
 		}
 		return render.Result{}, err
 	}
-	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { 
+	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) {
 		s.Images, s.Unpinned = result.Release.Images, nil
 		s.Places, s.Unlisted = result.Release.Places, result.Release.Unlisted
 	})

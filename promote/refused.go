@@ -90,7 +90,7 @@ func (s EnvironmentState) warnings() []string {
 				out = append(out, fmt.Sprintf("%s: and %s that nobody listed", Escape(t.label()), count(len(t.Unlisted)-i, "more image")))
 				break
 			}
-			out = append(out, fmt.Sprintf("%s: %s in %s of %s looks like an image and is not verified; list the field under render.images", Escape(t.label()), said(u.Reference), said(u.Field), said(u.Object)))
+			out = append(out, fmt.Sprintf("%s: %s in %s of %s looks like an image and is not verified; list the field under spec.images of pawl.yaml", Escape(t.label()), said(u.Reference), said(u.Field), said(u.Object)))
 		}
 		n := 0
 		for _, p := range t.Policies {

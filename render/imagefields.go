@@ -152,7 +152,7 @@ func (f *imageFinder) configured(value any, field string) (done bool, err error)
 }
 
 func (f *imageFinder) noImage(field string) error {
-	return &Error{Object: f.object, Field: field, Err: errors.New("is listed as an image in the agent's configuration (render.images), and holds none; write registry/repository@sha256:…")}
+	return &Error{Object: f.object, Field: field, Err: errors.New("is listed as an image (spec.images of pawl.yaml, or render.images of the agent's configuration), and holds none; write registry/repository@sha256:…")}
 }
 
 // builtIn are the API groups of Kubernetes itself. Objects of all others are
@@ -192,7 +192,7 @@ func (f *imageFinder) unlistedText(text, field string) error {
 		return nil
 	}
 	listed := index.ReplaceAllLiteralString(field, "[*]")
-	return &Error{Object: f.object, Field: field, Err: fmt.Errorf("holds what looks like an image, %q, in a field that is not known to hold one, so it would run unverified. In the agent's configuration, under render.images.kinds with group %q and kind %q, add %q to fields, or to ignore if it is no image", shorten(text), f.kind.Group, f.kind.Kind, listed)}
+	return &Error{Object: f.object, Field: field, Err: fmt.Errorf("holds what looks like an image, %q, in a field that is not known to hold one, so it would run unverified. List it with group %q, kind %q and the field %q: under spec.images of pawl.yaml or render.images of the agent's configuration, or under render.noImages of the latter if it is no image", shorten(text), f.kind.Group, f.kind.Kind, listed)}
 }
 
 // addListed notes an image of a listed field, which has no excuse for being none.

@@ -92,7 +92,7 @@ func TestUnlistedImagesAreRefusedOrReported(t *testing.T) {
 			t.Parallel()
 			got, err := verdictOn(t, render.ImageFields{}, custom+c.spec+"\n")
 			listed := strings.ReplaceAll(c.field, "[0]", "[*]")
-			if got != "refused "+c.field || !strings.Contains(err.Error(), fmt.Sprintf(`group "example.org" and kind "Widget", add %q`, listed)) || !strings.Contains(err.Error(), "overlays/dev/object.yaml:1: Widget w") {
+			if got != "refused "+c.field || !strings.Contains(err.Error(), fmt.Sprintf(`group "example.org", kind "Widget" and the field %q`, listed)) || !strings.Contains(err.Error(), "overlays/dev/object.yaml:1: Widget w") {
 				t.Errorf("%q, want %s refused, with the way out: %v", got, c.field, err)
 			}
 			if got, err := verdictOn(t, render.ImageFields{ReportUnlisted: true}, custom+c.spec+"\n"); got != "unlisted "+c.field {

@@ -69,6 +69,16 @@ func runAgent(ctx context.Context, config agent.Config, out io.Writer) error {
 	}
 	defer w.close()
 
+	guards, err := w.builder.Guards(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("start a process that renders: %w", err)
+	case len(guards.Missing) > 0:
+		log.Warn().Str("guards", guards.String()).Strs("missing", guards.Missing).Msg("rendering is sealed less than it could be on this kernel")
+	default:
+		log.Info().Str("guards", guards.String()).Msg("rendering is sealed")
+	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.agent.Run(ctx) })
 	g.Go(func() error { return serve(ctx, public, w.agent.Public(w.webhook)) })

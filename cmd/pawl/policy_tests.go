@@ -16,8 +16,29 @@ import (
 	"github.com/pawl-dev/pawl/policies/shipped"
 )
 
-// policiesFolder is where policies are looked for if no folder is named.
+// policiesFolder is where policies are looked for if neither the command line
+// nor a pawl.yaml around the current folder names any.
 const policiesFolder = "policies"
+
+// ownPolicies are the folders that pawl.yaml names.
+func ownPolicies() ([]string, error) {
+	c, err := openCheckout("")
+	if err == nil && len(c.Pipeline.Spec.Policies) > 0 {
+		var folders []string
+		for _, folder := range c.Pipeline.Spec.Policies {
+			folders = append(folders, filepath.Join(c.folder, folder))
+		}
+		return folders, nil
+	}
+	var answer answerNo
+	if errors.As(err, &answer) {
+		return nil, err // a pawl.yaml that does not load
+	}
+	if _, err := os.Stat(policiesFolder); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("no pawl.yaml names policies, and there is no folder %s here; name the folder of your policies", policiesFolder)
+	}
+	return []string{policiesFolder}, nil
+}
 
 func policyTestCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -26,7 +47,8 @@ func policyTestCommand() *cobra.Command {
 		Long: `Runs the rules named test_… of the policies in the folders, with the same
 functions, limits and checks that policies have in the agent. A folder with .rego
 files is one policy, with all that is below it; one without is a folder of such
-folders. With no folder it is ` + policiesFolder + `.
+folders. With no folder these are the
+ones that pawl.yaml names, or else ` + policiesFolder + `.
 
 The exit code is 0 if all tests pass, 1 if one does not or a policy is wrong or
 has no tests, and 2 if a folder cannot be read.`,
@@ -82,10 +104,10 @@ func policySources(folders []string, ours bool) ([]policySource, error) {
 			sources = append(sources, policySource{name: name, files: files})
 		}
 	} else if len(folders) == 0 {
-		if _, err := os.Stat(policiesFolder); errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("there is no folder %s here; name the folder of your policies", policiesFolder)
+		var err error
+		if folders, err = ownPolicies(); err != nil {
+			return nil, err
 		}
-		folders = []string{policiesFolder}
 	}
 	for _, folder := range folders {
 		fsys := os.DirFS(folder)

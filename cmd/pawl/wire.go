@@ -64,6 +64,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
 	w.builder = sealed.New(sealed.Options{})
+	rendering := renderOptions(config, w.builder)
 	forge, err := forge(config, metrics, log)
 	if err != nil {
 		return nil, err
@@ -92,7 +93,8 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 		edges.Clusters[e.Name] = byAddress[address]
 	}
 	w.agent = agent.New(edges, agent.Options{
-		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: renderOptions(config, w.builder), Log: log,
+		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: rendering, Log: log,
+		Warm: func(ctx context.Context) { _ = w.builder.Warm(ctx, rendering.Limits) }, // what fails here fails again in a build, and is told then
 		Poll: time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
 	})
 	if config.GitHub.Webhook != nil {

@@ -88,7 +88,7 @@ func facts(tb testing.TB, n int) policies.Facts {
 			r.Images = append(r.Images, render.Image{Repository: "ghcr.io/acme/web", Digest: fmt.Sprintf("sha256:%064d", i), Object: "Deployment shop/web"})
 		}
 	}
-	return policies.Facts{Release: r, Time: time.Unix(0, 0)}
+	return policies.Facts{Release: r, At: time.Unix(0, 0)}
 }
 
 const (

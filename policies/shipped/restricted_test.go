@@ -11,6 +11,7 @@ import (
 	standard "k8s.io/pod-security-admission/policy"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
 	"github.com/pawl-dev/pawl/render"
