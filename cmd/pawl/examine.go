@@ -52,7 +52,7 @@ func (e *examined) judge() (policies.Verified, error) {
 
 // examine renders the target and finds out about it, as the agent does.
 func (s *subject) examine(ctx context.Context, show progress) (*examined, error) {
-	base, err := agent.NewBaselines(s.config, regoPolicies{}, secrets(s.config)).Get()
+	base, err := agent.NewBaselines(s.config, baselineOptions(s.config)).Get()
 	if err != nil {
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}

@@ -59,7 +59,9 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 	if err != nil {
 		return nil, err
 	}
-	baselines := agent.NewBaselines(config, regoPolicies{}, secrets(config))
+	demanded := baselineOptions(config)
+	demanded.Log = log
+	baselines := agent.NewBaselines(config, demanded)
 	if _, err := baselines.Get(); err != nil { // what is wrong from the start stops the start
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
@@ -111,6 +113,11 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 		}
 	}
 	return w, nil
+}
+
+// baselineOptions are what the configuration's demands are read with.
+func baselineOptions(config agent.Config) agent.BaselineOptions {
+	return agent.BaselineOptions{Policies: regoPolicies{}, Secret: secrets(config)}
 }
 
 // appID is the agent's own App, 0 if it has none.
