@@ -64,19 +64,25 @@ func (s *subject) examine(ctx context.Context, show progress) (*examined, error)
 	show.say("rendering %s", s.target)
 	release, err := s.checkout.render(ctx, s.target, s.config)
 	if err != nil {
-		return nil, answerNo{err}
+		return nil, asAnswer(ctx, err)
 	}
-	show.say("looking for signatures of %s", count(len(release.Images), "image"))
+	show.say("looking for evidence of %s", count(len(release.Images), "image"))
 	edges := agent.Edges{Evidence: cosign.New(client, cosign.Options{}), Policies: regoPolicies{}}
 	demands, found, err := base.Examine(ctx, s.checkout.Plan, release, edges, time.Now())
-	var unavailable *policies.Unavailable
-	if err != nil && !errors.As(err, &unavailable) {
-		return nil, answerNo{err}
-	}
 	if err != nil {
-		return nil, err // the registry could not be asked, which is no answer
+		return nil, asAnswer(ctx, err)
 	}
 	return &examined{release, demands, found}, nil
+}
+
+// asAnswer tells a refusal from a question that could not be asked, because a
+// registry did not answer or somebody lost patience.
+func asAnswer(ctx context.Context, err error) error {
+	var unavailable *policies.Unavailable
+	if errors.As(err, &unavailable) || ctx.Err() != nil {
+		return err
+	}
+	return answerNo{err}
 }
 
 // subjectFlags adds what names a subject to a command.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
@@ -21,6 +22,7 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/internal/testworld/registry"
+	"github.com/pawl-dev/pawl/internal/testworld/sigstore"
 )
 
 // verbs are what scripts can say beside testscript's own commands.
@@ -32,6 +34,9 @@ var verbs = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"rewrite":  verb((*scene).rewrite),
 	"registry": verb((*scene).startRegistry),
 	"push":     verb((*scene).push),
+	"sigstore": verb((*scene).startSigstore),
+	"signs":    verb((*scene).signs),
+	"attests":  verb((*scene).attests),
 	"ago":      verb((*scene).ago),
 	"answers":  verb((*scene).answers),
 	"cluster":  verb((*scene).cluster),
@@ -46,12 +51,14 @@ type scene struct {
 	*testscript.TestScript
 	registry *registry.Registry
 	key      *images.Key
+	sigstore *sigstore.Sigstore
+	images   map[string]name.Digest // the last one pushed to each repository
 }
 
 type sceneKey struct{}
 
 func setup(env *testscript.Env) error {
-	env.Values[sceneKey{}] = &scene{}
+	env.Values[sceneKey{}] = &scene{images: map[string]name.Digest{}}
 	return nil
 }
 
@@ -166,6 +173,7 @@ func (s *scene) push(args []string) {
 	if !unsigned {
 		s.Check(images.Sign(context.Background(), digest, s.key, images.Bundle, client...))
 	}
+	s.images[args[0]] = digest
 	s.Setenv(strings.ToUpper(path.Base(args[0])), digest.DigestStr())
 }
 
