@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-github/v60/github"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pawl-dev/pawl/internal/testworld"
@@ -28,10 +30,11 @@ var sharedPlane *controlplane.ControlPlane
 // namespaces named for it.
 type story struct {
 	*testworld.Shop
-	t       *testing.T
-	name    string
-	cluster *kubernetes.Clientset
-	agent   *testworld.Process
+	t            *testing.T
+	name         string
+	environments []string
+	cluster      *kubernetes.Clientset
+	agent        *testworld.Process
 }
 
 // tell opens a shop. Its agent is started by the test, when the repo is ready.
@@ -50,6 +53,7 @@ func tell(t *testing.T, o testworld.ShopOptions) *story {
 	if o.Environments == nil {
 		o.Environments = []string{"dev"}
 	}
+	s.environments = o.Environments
 	if s.Shop, err = world.OpenShop(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +111,36 @@ func (s *story) commit(message string, files map[string]string, delete ...string
 	return commit
 }
 
+// open pushes what the story begins with, starts the agent, and waits until it
+// runs.
+func (s *story) open(files map[string]string) string {
+	s.t.Helper()
+	commit := s.commit("first", files)
+	s.start()
+	for _, e := range s.environments {
+		s.green(commit, e)
+	}
+	return commit
+}
+
+// unsigned pushes an image that nobody has signed yet.
+func (s *story) unsigned(application, content string) name.Digest {
+	s.t.Helper()
+	digest, err := s.Push(s.t.Context(), application, strings.ReplaceAll(content, " ", "-"), s.name+content, false)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return digest
+}
+
+// must fails the story at once.
+func (s *story) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // image pushes a signed image.
 func (s *story) image(application, content string) name.Digest {
 	s.t.Helper()
@@ -126,7 +160,7 @@ func (s *story) green(commit, environment string) {
 }
 
 // red waits for a failure, and wants its summary to say so much.
-func (s *story) red(commit, environment string, says ...string) {
+func (s *story) red(commit, environment string, says ...string) *github.CheckRun {
 	s.t.Helper()
 	run, err := s.Check(s.t.Context(), commit, environment)
 	if err != nil {
@@ -142,32 +176,45 @@ func (s *story) red(commit, environment string, says ...string) {
 			s.t.Errorf("the check on %.7s does not say %q:\n%s", commit, text, summary)
 		}
 	}
+	return run
 }
 
 // namespace is that of an environment.
 func (s *story) namespace(environment string) string { return s.name + "-" + environment }
 
-// writes are what the agent changed in the story's namespaces since then, by
-// the API server's audit log. Inventories are the agent's own affair.
-func (s *story) writes(since controlplane.Marker) []string {
+// writes are what the agent changed in the story's namespaces since then, or in
+// those of some environments, by the API server's audit log. Inventories are
+// the agent's own affair.
+func (s *story) writes(since controlplane.Marker, environments ...string) []string {
 	s.t.Helper()
 	events, err := s.World.ControlPlane.Audit().Since(since)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	namespaces := []string{s.name + "-"}
+	if len(environments) > 0 {
+		namespaces = nil
+		for _, e := range environments {
+			namespaces = append(namespaces, s.namespace(e))
+		}
+	}
 	var found []string
 	for _, e := range events.Writes(testworld.AgentUser) {
-		if strings.HasPrefix(e.Namespace, s.name+"-") || strings.HasPrefix(e.Name, s.name+"-") {
+		ours := func(namespace string) bool {
+			return strings.HasPrefix(e.Namespace, namespace) || strings.HasPrefix(e.Name, namespace)
+		}
+		if slices.ContainsFunc(namespaces, ours) {
 			found = append(found, e.String())
 		}
 	}
 	return found
 }
 
-// unwritten fails if the agent wrote anything since then.
-func (s *story) unwritten(since controlplane.Marker) {
+// unwritten fails if the agent wrote anything since then, or anything in some
+// environments.
+func (s *story) unwritten(since controlplane.Marker, environments ...string) {
 	s.t.Helper()
-	for _, w := range s.writes(since) {
+	for _, w := range s.writes(since, environments...) {
 		s.t.Errorf("the agent wrote: %s", w)
 	}
 }

@@ -9,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	"github.com/pawl-dev/pawl/internal/testworld/github"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
@@ -47,6 +50,8 @@ type ShopOptions struct {
 	WithoutWebhook bool
 	// WithToken gives the agent a person's token instead of the App.
 	WithToken bool
+	// Configure changes what the agent is configured with, at the end.
+	Configure func(*Shop, *agent.Config) error
 }
 
 // OpenShop makes the repository, empty, and everything around it.
@@ -71,7 +76,7 @@ func (w *World) OpenShop(ctx context.Context, o ShopOptions) (*Shop, error) {
 	s.App, err = w.GitHub.AddApp(github.App{
 		Name:        "pawl-" + repo,
 		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write"},
-		Events:      []string{"push", "pull_request", "check_run"}, Repositories: []string{o.Name},
+		Events:      []string{"push", "pull_request", "pull_request_review", "check_run"}, Repositories: []string{o.Name},
 	})
 	if err != nil {
 		return nil, err
@@ -86,57 +91,60 @@ func (w *World) OpenShop(ctx context.Context, o ShopOptions) (*Shop, error) {
 	return s, s.configure(o, kubeconfig, secret)
 }
 
+// File writes a file beside agent.yaml and returns its path.
+func (s *Shop) File(name string, content []byte) (string, error) {
+	path := filepath.Join(s.Folder, name)
+	return path, os.WriteFile(path, content, 0o600)
+}
+
 // configure writes agent.yaml and its files.
 func (s *Shop) configure(o ShopOptions, kubeconfig, secret string) error {
-	file := func(name string, content []byte) (string, error) {
-		path := filepath.Join(s.Folder, name)
-		return path, os.WriteFile(path, content, 0o600)
-	}
-	key, err := file("release.pub", s.Key.Public())
+	key, err := s.File("release.pub", s.Key.Public())
 	if err != nil {
 		return err
 	}
-	auth := map[string]any{}
+	c := agent.Config{
+		APIVersion: "pawl.dev/v1alpha1", Kind: "Agent",
+		Repository: agent.RepositoryConfig{URL: s.Repository.URL()},
+		GitHub:     agent.GitHubConfig{API: s.World.GitHub.URL() + "/api/v3/"},
+		Trust:      []agent.TrustConfig{{Images: s.Image("*"), Keys: []agent.KeyConfig{{Name: "release", File: key}}}},
+		Registries: []agent.RegistryConfig{{Host: s.World.Registry.Host(), Insecure: true}},
+		Tags:       agent.TagsConfig{Poll: environments.Duration(time.Second)},
+		HTTP:       agent.HTTPConfig{Public: s.Public, Internal: s.Internal},
+	}
 	if o.WithToken {
-		path, err := file("token", []byte(s.World.GitHub.AddUser("pawl-bot")))
+		path, err := s.File("token", []byte(s.World.GitHub.AddUser("pawl-bot")))
 		if err != nil {
 			return err
 		}
-		auth["token"] = map[string]any{"file": path}
+		c.GitHub.Token = &agent.SecretFile{File: path}
 	} else {
-		path, err := file("app.pem", s.App.PrivateKey)
+		path, err := s.File("app.pem", s.App.PrivateKey)
 		if err != nil {
 			return err
 		}
-		auth["app"] = map[string]any{"id": s.App.ID, "installation": s.App.InstallationID, "key": map[string]any{"file": path}}
+		c.GitHub.App = &agent.AppConfig{ID: s.App.ID, Installation: s.App.InstallationID, Key: agent.SecretFile{File: path}}
 	}
-	auth["api"] = s.World.GitHub.URL() + "/api/v3/"
 	if !o.WithoutWebhook {
-		path, err := file("webhook-secret", []byte(secret))
+		path, err := s.File("webhook-secret", []byte(secret))
 		if err != nil {
 			return err
 		}
-		auth["webhook"] = map[string]any{"secret": map[string]any{"file": path}}
+		c.GitHub.Webhook = &agent.WebhookConfig{Secret: agent.SecretFile{File: path}}
 	}
-	var environments []any
 	for _, e := range o.Environments {
-		environments = append(environments, map[string]any{"name": e, "kubeconfig": kubeconfig})
+		c.Environments = append(c.Environments, agent.EnvironmentConfig{Name: e, Kubeconfig: kubeconfig})
 	}
-	text, err := yaml.Marshal(map[string]any{
-		"apiVersion":   "pawl.dev/v1alpha1",
-		"kind":         "Agent",
-		"repository":   map[string]any{"url": s.Repository.URL()},
-		"github":       auth,
-		"environments": environments,
-		"trust":        []any{map[string]any{"images": s.Image("*"), "keys": []any{map[string]any{"name": "release", "file": key}}}},
-		"registries":   []any{map[string]any{"host": s.World.Registry.Host(), "insecure": true}},
-		"tags":         map[string]any{"poll": "1s"},
-		"http":         map[string]any{"public": s.Public, "internal": s.Internal},
-	})
+	if o.Configure != nil {
+		if err := o.Configure(s, &c); err != nil {
+			return err
+		}
+	}
+	text, err := yaml.Marshal(c)
 	if err != nil {
 		return err
 	}
-	_, err = file("agent.yaml", text)
+	_, err = s.File("agent.yaml", text)
 	return err
 }
 

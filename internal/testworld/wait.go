@@ -32,7 +32,7 @@ func Until(ctx context.Context, what string, look func(context.Context) (done bo
 			return fmt.Errorf("wait for %s: %w", what, err)
 		case done:
 			return nil
-		case lacking != "":
+		case err == nil && lacking != "": // an error now is that patience ended
 			last = lacking
 		}
 		select {

@@ -21,6 +21,8 @@ type Commit struct {
 	// Write are whole files by path, Delete are paths or folders to remove.
 	Write  map[string]string
 	Delete []string
+	// Links are symbolic links: the paths, and where they lead.
+	Links map[string]string
 	// Replace empties the tree first, so that Write is all there is.
 	Replace bool
 	// Merge is a revision that becomes the second parent.
@@ -81,6 +83,9 @@ func (r *Repository) Commit(ctx context.Context, c Commit) (sha string, err erro
 	}
 	for _, path := range slices.Sorted(maps.Keys(c.Write)) {
 		fmt.Fprintf(&in, "M 100644 inline %s\ndata %d\n%s\n", strconv.Quote(path), len(c.Write[path]), c.Write[path])
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.Links)) {
+		fmt.Fprintf(&in, "M 120000 inline %s\ndata %d\n%s\n", strconv.Quote(path), len(c.Links[path]), c.Links[path])
 	}
 	in.WriteString("get-mark :1\ndone\n")
 	out, err := r.Do(ctx, Command{Args: []string{"fast-import", "--quiet", "--force", "--done"}, Stdin: &in})
