@@ -2,22 +2,25 @@ package deploy_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/pawl-dev/pawl/deploy"
+	"github.com/pawl-dev/pawl/render"
 )
 
 func TestEveryObjectPassesAServerSideDryRun(t *testing.T) {
 	t.Parallel()
 	cluster := install(t)
 	example := build(t, filesys.MakeFsOnDisk(), "example")
-	further := withComponents(t, "crds", "gateway-api", "prometheus-operator")
+	further := withComponents(t, "crds", "gateway-api", "prometheus-operator", "own-secrets")
 	for _, o := range append(example, further...) {
 		if err := cluster.admin.apply(t, o, metav1.DryRunAll); err != nil {
 			t.Errorf("%s: %v", key(o), err)
@@ -63,9 +66,9 @@ func TestThePodIsAdmittedWhereRestrictedIsEnforced(t *testing.T) {
 	if root := container.SecurityContext.ReadOnlyRootFilesystem; root == nil || !*root {
 		t.Error("the root file system can be written")
 	}
-	for _, resource := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
-		if limit := container.Resources.Limits[resource]; limit.IsZero() {
-			t.Errorf("no limit of %s", resource)
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+		if limit := container.Resources.Limits[name]; limit.IsZero() {
+			t.Errorf("no limit of %s", name)
 		}
 	}
 	volumes := map[string]corev1.Volume{}
@@ -77,9 +80,31 @@ func TestThePodIsAdmittedWhereRestrictedIsEnforced(t *testing.T) {
 			t.Errorf("%s can be written and is no emptyDir", mount.MountPath)
 		}
 	}
+	// Children that render as large as they may leave the agent its own.
+	cpus, memory := container.Resources.Limits.Cpu().Value(), container.Resources.Limits.Memory().Value()
+	soft := quantity(t, container.Env, "GOMEMLIMIT")
+	if need := soft + 2*cpus*(render.Limits{}).WithDefaults().Memory; need > memory {
+		t.Errorf("the agent and its builds may take %d bytes, the limit is %d", need, memory)
+	}
 	if deployment.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || *deployment.Spec.Replicas != 1 {
 		t.Error("two agents could run at once")
 	}
+}
+
+// quantity reads a number of bytes as Go's runtime does, "400MiB", from a variable.
+func quantity(t *testing.T, env []corev1.EnvVar, name string) int64 {
+	t.Helper()
+	for _, e := range env {
+		if e.Name == name {
+			q, err := resource.ParseQuantity(strings.TrimSuffix(e.Value, "B"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return q.Value()
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
 }
 
 func TestTheDeploymentRollsOut(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/deploy"
+	"github.com/pawl-dev/pawl/policies/rego"
+	"github.com/pawl-dev/pawl/policies/shipped"
 )
 
 // What the container sees at /etc/pawl is a configuration that the agent
@@ -58,6 +60,20 @@ func TestTheMountedExampleConfigurationLoads(t *testing.T) {
 		if got != want || want != fmt.Sprintf(":%d", port.ContainerPort) {
 			t.Errorf("port %s is %d, the agent listens on %s", port.Name, port.ContainerPort, got)
 		}
+	}
+
+	// What levels ask of policies is there, and they have the parameters they need.
+	for _, p := range config.Policies {
+		files, err := shipped.Files(p.Shipped)
+		if err == nil {
+			_, err = rego.Compile(p.Name, files, p.Parameters)
+		}
+		if err != nil {
+			t.Errorf("policy %s: %v", p.Name, err)
+		}
+	}
+	if len(config.Levels) == 0 || len(config.Policies) == 0 {
+		t.Error("it shows no compliance level, or no policy")
 	}
 
 	// Each file is in the ConfigMap, or in the Secret as the README makes it.
