@@ -28,3 +28,25 @@ func TestPercentile(t *testing.T) {
 		}
 	}
 }
+
+func TestAReachIsMetByItsPercentiles(t *testing.T) {
+	t.Parallel()
+	s := sample{1 * time.Millisecond, 2 * time.Millisecond, 90 * time.Millisecond}
+	for _, c := range []struct {
+		says  string
+		reach reach
+		text  string
+		met   string
+	}{
+		{"both are held", reach{2 * time.Millisecond, 90 * time.Millisecond}, "p50 ≤ 2 ms, p99 ≤ 90 ms", "met"},
+		{"the median is too long", reach{1500 * time.Microsecond, time.Second}, "p50 ≤ 1500 µs, p99 ≤ 1 s", "not met"},
+		{"the slowest are too long", reach{time.Second, 50 * time.Millisecond}, "p50 ≤ 1 s, p99 ≤ 50 ms", "not met"},
+		{"one figure is of each", reach{p99: 50 * time.Millisecond}, "≤ 50 ms", "not met"},
+		{"the median alone", reach{p50: 50 * time.Millisecond}, "p50 ≤ 50 ms", "met"},
+		{"nothing is asked for", reach{}, "", ""},
+	} {
+		if got := s.row("x", c.reach); got.reach != c.text || got.met != c.met {
+			t.Errorf("%s: got %q, %q, want %q, %q", c.says, got.reach, got.met, c.text, c.met)
+		}
+	}
+}
