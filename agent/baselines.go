@@ -65,8 +65,8 @@ func NewBaselines(config Config, o BaselineOptions) *Baselines {
 // Get returns the baseline as it is now: the same one as long as nothing has
 // changed. A key or policy that cannot be used is an error, because what it
 // demanded is unknown; of a trust root the last good copy counts for a while.
-// The error names everything that is wrong, each with its place in the
-// configuration.
+// The error names everything that cannot be read, or else everything that
+// cannot be used, each with its place in the configuration.
 func (b *Baselines) Get() (*Baseline, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

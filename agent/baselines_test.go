@@ -19,6 +19,7 @@ import (
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/internal/testworld/sigstore"
 	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/policies/cosign"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
 )
@@ -98,12 +99,7 @@ func (p *platform) configure(text string) {
 			}
 			return text, p.down
 		},
-		CheckRoot: func(root policies.Root) error {
-			if !json.Valid(root.JSON) {
-				return errors.New("cannot be read; give it the trusted_root.json of its Sigstore")
-			}
-			return nil
-		},
+		CheckRoot: cosign.CheckRoot,
 	})
 }
 
@@ -406,18 +402,27 @@ func TestWithoutAUsableTrustRootThereIsNoStart(t *testing.T) {
 		spoil func(*platform)
 		says  string
 	}{
-		"absent":   {func(p *platform) { p.remove("root.json") }, "no such file"},
-		"empty":    {func(p *platform) { p.write("root.json", nil) }, "is empty"},
-		"no root":  {func(p *platform) { p.write("root.json", []byte("{}")) }, `"private" is no Sigstore trust root`},
-		"no JSON":  {func(p *platform) { p.write("root.json", []byte("hunter2")) }, "root.json cannot be read; give it the trusted_root.json"},
-		"endless":  {func(p *platform) { p.remove("root.json"); p.must(os.Symlink("/dev/zero", p.path("root.json"))) }, "is no regular file"},
+		"absent":  {func(p *platform) { p.remove("root.json") }, "no such file"},
+		"empty":   {func(p *platform) { p.write("root.json", nil) }, "is empty"},
+		"no root": {func(p *platform) { p.write("root.json", []byte("{}")) }, "root.json cannot be used: unsupported TrustedRoot media type"},
+		"no JSON": {func(p *platform) { p.write("root.json", []byte("hunter2")) }, "root.json cannot be read; give it the trusted_root.json"},
+		"endless": {func(p *platform) { p.remove("root.json"); p.must(os.Symlink("/dev/zero", p.path("root.json"))) }, "is no regular file"},
+		"without what it is to prove": {func(p *platform) {
+			p.configure(strings.Replace(demanding, "maxAge: 1h", "maxAge: 1h, timestamp: required", 1))
+			var parts map[string]any
+			p.must(json.Unmarshal(trustRoot(p), &parts))
+			delete(parts, "timestampAuthorities")
+			text, err := json.Marshal(parts)
+			p.must(err)
+			p.write("root.json", text)
+		}, "sigstore[0].trustedRoot: FOLDER/root.json has no timestamp authority, which is demanded"},
 		"dangling": {func(p *platform) { p.remove("root.json"); p.must(os.Symlink("nowhere", p.path("root.json"))) }, "no such file"},
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			p := newPlatform(t)
 			c.spoil(p)
-			p.refused(c.says)
+			p.refused(strings.ReplaceAll(c.says, "FOLDER", p.folder))
 			if _, err := p.Get(); strings.Contains(err.Error(), "hunter2") {
 				t.Error("the content of the file is in the error")
 			}
@@ -483,9 +488,8 @@ func TestEverythingThatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		for _, name := range []string{"release.pub", "security.pub", "ada.pub", "policies/deny.rego"} {
 			p.write(name, []byte("x"))
 		}
-		p.write("root.json", []byte("{}"))
 		p.secrets[inASecret] = []byte("x")
-		p.refused("trust[0].keys[0]: ", "trust[0].keyless[0].root: ", `trust[1].keys[0]: key "in-a-secret" (Secret cosign, cosign.pub)`,
+		p.refused("trust[0].keys[0]: ", `trust[1].keys[0]: key "in-a-secret" (Secret cosign, cosign.pub)`,
 			"levels[0].trust[0].keys[0]: ", "commits.signers: ", "policies[0]: ")
 	})
 }

@@ -117,7 +117,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 
 // baselineOptions are what the configuration's demands are read with.
 func baselineOptions(config agent.Config) agent.BaselineOptions {
-	return agent.BaselineOptions{Policies: regoPolicies{}, Secret: secrets(config)}
+	return agent.BaselineOptions{Policies: regoPolicies{}, Secret: secrets(config), CheckRoot: cosign.CheckRoot}
 }
 
 // appID is the agent's own App, 0 if it has none.
