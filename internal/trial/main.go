@@ -1,7 +1,9 @@
 // Command trial deploys a config repo that nobody wrote for Pawl: a folder with
 // kustomize overlays, one for each environment. It runs on the real servers
-// with the real agent; only the images are stand-ins, signed, which each
-// overlay's images: is made to name.
+// with the real agent; only the images are stand-ins, signed and with
+// provenance, which each overlay's images: is made to name. The agent demands
+// both, and those of the shipped policies that deny nothing here; what the
+// others deny is printed.
 //
 //	go run ./internal/trial --overlays 'overlays/{env}' --environments dev,staging,production FOLDER
 package main
@@ -21,15 +23,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/gitsync/worktree"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
+	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/render"
+	"github.com/pawl-dev/pawl/render/sealed"
 )
 
 func main() {
+	sealed.Main() // does not return where this process is to render an overlay
 	pawl := flag.String("pawl", "bin/pawl", "the pawl binary")
 	overlays := flag.String("overlays", "overlays/{env}", "the overlay pattern")
 	names := flag.String("environments", "dev,staging,production", "the environments, in order")
@@ -60,7 +67,19 @@ func run(ctx context.Context, world *testworld.World, work, pawl, overlays strin
 	}
 	pipeline := pipelineOf(overlays, names)
 	files["pawl.yaml"] = pipeline
-	if err := standIn(ctx, shop, files, overlays, names); err != nil {
+	t := &trial{shop: shop, files: files, builder: sealed.New(sealed.Options{}), stood: map[string]name.Digest{}}
+	defer func() { err = errors.Join(err, t.builder.Close()) }()
+	for _, name := range names {
+		t.targets = append(t.targets, environments.Target{Environment: name, Overlay: strings.ReplaceAll(overlays, "{env}", name)})
+	}
+	if err := t.standIn(ctx); err != nil {
+		return err
+	}
+	allowing, err := t.policies(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.demand(allowing); err != nil {
 		return err
 	}
 	started := time.Now()
@@ -117,44 +136,76 @@ func files(folder string) (map[string]string, error) {
 	})
 }
 
-// standIn pushes a signed image for each image that an overlay uses and names
-// it in the overlay's images:, which must not be there yet.
-func standIn(ctx context.Context, shop *testworld.Shop, files map[string]string, overlays string, names []string) error {
+// trial is a config repo that is made ready.
+type trial struct {
+	shop    *testworld.Shop
+	files   map[string]string
+	targets []environments.Target
+	builder *sealed.Pool
+	stood   map[string]name.Digest // stand-ins, by application
+}
+
+// render renders a target as the files are now.
+func (t *trial) render(ctx context.Context, target environments.Target) (_ render.Release, err error) {
 	copied, err := os.MkdirTemp("", "pawl-trial-files-")
 	if err != nil {
-		return err
+		return render.Release{}, err
 	}
-	defer os.RemoveAll(copied)
-	for p, text := range files {
+	defer func() { err = errors.Join(err, os.RemoveAll(copied)) }()
+	for p, text := range t.files {
 		file := filepath.Join(copied, filepath.FromSlash(p))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
-			return err
+			return render.Release{}, err
 		}
 	}
 	tree, err := worktree.Read(copied)
 	if err != nil {
-		return err
+		return render.Release{}, err
 	}
-	for _, name := range names {
-		t := environments.Target{Environment: name, Overlay: strings.ReplaceAll(overlays, "{env}", name)}
-		_, err := render.New(render.Options{}).Render(ctx, gitsync.Revision{Tree: tree}, t)
+	result, err := render.New(render.Options{Build: t.builder}).Render(ctx, gitsync.Revision{Tree: tree}, target)
+	return result.Release, err
+}
+
+// standIn pushes an image for each one that an overlay uses and names it in the
+// overlay's images:, which must not be there yet.
+func (t *trial) standIn(ctx context.Context) error {
+	for _, target := range t.targets {
+		_, err := t.render(ctx, target)
 		var unpinned *render.UnpinnedError
 		if !errors.As(err, &unpinned) {
-			return fmt.Errorf("%s: the overlay was to have unpinned images: %w", t, err)
+			return fmt.Errorf("%s: the overlay was to have unpinned images: %w", target, err)
 		}
 		entries := map[string]string{}
 		for _, image := range unpinned.Images() {
 			written := strings.TrimSuffix(image.Reference, ":"+image.Tag) // a registry may have a port
-			application := path.Base(written)
-			digest, err := shop.Push(ctx, application, "trial", application, true)
+			digest, err := t.push(ctx, path.Base(written))
 			if err != nil {
 				return err
 			}
 			entries[written] = fmt.Sprintf("  - name: %s\n    newName: %s\n    digest: %s\n", written, digest.Context().Name(), digest.DigestStr())
 		}
-		file := path.Join(t.Overlay, "kustomization.yaml")
-		files[file] += "images:\n" + strings.Join(slices.Sorted(maps.Values(entries)), "")
-		fmt.Printf("%s: stand-ins for %s\n", t, strings.Join(slices.Sorted(maps.Keys(entries)), ", "))
+		file := path.Join(target.Overlay, "kustomization.yaml")
+		t.files[file] += "images:\n" + strings.Join(slices.Sorted(maps.Values(entries)), "")
+		fmt.Printf("%s: stand-ins for %s\n", target, strings.Join(slices.Sorted(maps.Keys(entries)), ", "))
 	}
 	return nil
+}
+
+// builder is who built the stand-ins, as their provenance says.
+const builder = "https://ci.test/builder"
+
+// push pushes an application's stand-in, signed and with provenance, once.
+func (t *trial) push(ctx context.Context, application string) (name.Digest, error) {
+	if digest, ok := t.stood[application]; ok {
+		return digest, nil
+	}
+	digest, err := t.shop.Push(ctx, application, "trial", application, true)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	said := images.ProvenanceV1(images.Build{
+		Builder: builder, Source: "https://github.com/acme/" + application, Ref: "refs/heads/main", Commit: strings.Repeat("a1", 20),
+	})
+	t.stood[application] = digest
+	return digest, images.Attest(ctx, digest, t.shop.Key, said.Type, said.Content, images.Bundle, t.shop.World.Registry.Client()...)
 }
