@@ -5,16 +5,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"go/ast"
+	goconstant "go/constant"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,6 +26,7 @@ import (
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/deploy"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/render"
 )
 
 func read(t *testing.T, file string) string {
@@ -200,6 +205,114 @@ func TestDefaultsAndBoundsOfDurationsAreTheCodes(t *testing.T) {
 	}
 }
 
+func TestLimitsOfRenderingAreTheCodes(t *testing.T) {
+	t.Parallel()
+	fields, limits := rows(t, "The agent's configuration", 0), rows(t, "Rendering", 0)
+	standard := reflect.ValueOf(render.Limits{}.WithDefaults())
+	for i := range standard.NumField() {
+		name := strings.ToLower(standard.Type().Field(i).Name)
+		text := fmt.Sprint(standard.Field(i).Interface())
+		switch v := standard.Field(i).Interface().(type) {
+		case int64:
+			text = size(v)
+		case int:
+			text = thousands(v)
+		case time.Duration:
+			text = fmt.Sprintf("%d s", int(v.Seconds()))
+		}
+		if !strings.Contains(limits[name], "| "+text+" ") {
+			t.Errorf("Rendering: the standard of %s is %s; the reference says %s", name, text, limits[name])
+		}
+		short := strings.ReplaceAll(strings.ReplaceAll(text, " ", ""), "MiB", "Mi")
+		if row := strings.ReplaceAll(fields["render.limits."+name], "`", ""); !strings.Contains(row, "| "+short+" |") {
+			t.Errorf("the standard of render.limits.%s is %s; the reference says %s", name, short, row)
+		}
+	}
+}
+
+// Limits that are constants of the code, by where the reference tells of them.
+func TestLimitsThatAreConstantsAreTheCodes(t *testing.T) {
+	t.Parallel()
+	for _, want := range []struct{ file, name, title, row string }{
+		{"../render/judge.go", "maxObject", "Rendering", "Independent of the configuration"},
+		{"../render/judge.go", "maxAnnotations", "Rendering", "Independent of the configuration"},
+		{"../render/judge.go", "maxData", "Rendering", "Independent of the configuration"},
+		{"../policies/cosign/look.go", "maxLayers", "Evidence", "| signatures, attestations, bundles"},
+		{"../policies/cosign/look.go", "maxPayload", "Evidence", "| a signature in a tag"},
+		{"../policies/cosign/look.go", "maxBundle", "Evidence", "| a signature in a tag"},
+		{"../policies/cosign/look.go", "maxAttestation", "Evidence", "| an attestation, with"},
+		{"../policies/cosign/look.go", "maxTogether", "Evidence", "| all of that"},
+		{"../policies/cosign/look.go", "maxRejected", "Evidence", "| reasons why"},
+		{"../policies/cosign/statement.go", "maxSubjects", "Evidence", "| subjects"},
+		{"../policies/payload.go", "maxPredicateDepth", "Evidence", "| nesting"},
+		{"../policies/condition.go", "maxCondition", "Evidence", "| a condition"},
+		{"../policies/condition.go", "maxConditionCost", "Evidence", "| a condition"},
+		{"../agent/baselines_read.go", "maxFileBytes", "Evidence", "| a file of keys"},
+		{"../agent/baselines_read.go", "maxFolderBytes", "Evidence", "| a file of keys"},
+		{"../agent/baselines_read.go", "maxFolderFiles", "Evidence", "| a file of keys"},
+		{"../agent/baselines_read.go", "maxFolderDepth", "Evidence", "| a file of keys"},
+		{"../agent/change.go", "inspected", "Commits and approvals", "- Up to 5,000 commits"},
+		{"../cmd/pawl/policies.go", "policiesAtOnce", "Limits", "| a policy |"},
+	} {
+		value := constant(t, want.file, want.name)
+		_, row, ok := strings.Cut(section(t, want.title), want.row)
+		row, _, _ = strings.Cut(row, "\n")
+		if !ok || !strings.Contains(row, thousands(int(value))) && !strings.Contains(row, size(value)) {
+			t.Errorf("%s: %s is %d (%s); the reference says %q", want.file, want.name, value, size(value), want.row+row)
+		}
+	}
+}
+
+// constant is the value of a constant in a file, whatever unit it is written in.
+func constant(t *testing.T, file, name string) int64 {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found ast.Expr
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && spec.Names[0].Name == name && len(spec.Values) == 1 {
+			found = spec.Values[0]
+		}
+		return found == nil
+	})
+	if found == nil {
+		t.Fatalf("%s has no constant %s", file, name)
+	}
+	evaluated, err := types.Eval(token.NewFileSet(), nil, token.NoPos, types.ExprString(found))
+	if err != nil {
+		t.Fatalf("%s: %s: %v", file, name, err)
+	}
+	value, ok := goconstant.Int64Val(evaluated.Value)
+	if !ok {
+		t.Fatalf("%s: %s is no whole number", file, name)
+	}
+	return value
+}
+
+// size is a number of bytes as documents write it.
+func size(n int64) string {
+	for _, unit := range []struct {
+		bytes int64
+		name  string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= unit.bytes {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(unit.bytes)), ".0") + " " + unit.name
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// thousands writes 10000 as 10,000.
+func thousands(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
 // sources are the Go files that ship, parsed.
 func sources(t *testing.T) map[string]*ast.File {
 	t.Helper()
@@ -368,7 +481,10 @@ func TestEveryRightIsInTheReference(t *testing.T) {
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]*)?\)`)
-	for _, file := range []string{"reference.md", "runbook.md", "../deploy/README.md"} {
+	for _, file := range []string{
+		"reference.md", "runbook.md", "reasons.md", "evidence.md", "policies.md", "../deploy/README.md", "../environments/example/README.md",
+		"decisions/0003-rendering-in-a-child.md", "decisions/0004-demands-of-the-accepted-commit.md",
+	} {
 		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
