@@ -22,10 +22,15 @@ type Action string
 const (
 	Create    Action = "create"
 	Configure Action = "configure"
+	// Recreate is Delete and then Create, which the object itself asks for.
+	Recreate  Action = "recreate"
 	Unchanged Action = "unchanged"
 	Delete    Action = "delete"
 	Keep      Action = "keep" // would be pruned, but is protected
 )
+
+// Writes reports whether the action writes an object that is wanted.
+func (a Action) Writes() bool { return a == Create || a == Configure || a == Recreate }
 
 // Change is one field that differs.
 type Change struct {

@@ -16,6 +16,8 @@ type Wanted struct {
 	GVK    schema.GroupVersionKind
 	Digest Digest // of Patch
 	Patch  []byte // the apply request's body: JSON with sorted keys
+	// Recreate says that it may be deleted and made again, see AnnotationRecreate.
+	Recreate bool
 }
 
 // Want makes the objects of a release ready: marked, and without what only an
@@ -69,6 +71,11 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	labels[LabelTarget], labels[LabelAgent] = mark.Target, mark.Agent
 	meta["labels"] = labels
 
+	recreate, reason := asksForRecreation(id, obj.GetAnnotations())
+	if reason != "" {
+		return fail("metadata.annotations["+AnnotationRecreate+"]", reason)
+	}
+
 	content := maps.Clone(obj.Object)
 	delete(content, "status")
 	content["metadata"] = meta
@@ -82,7 +89,7 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	if err != nil {
 		return fail("", "cannot be written as JSON: "+err.Error())
 	}
-	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch}, nil
+	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch, Recreate: recreate}, nil
 }
 
 // secretProblems finds values that the API server would not take. Its answers

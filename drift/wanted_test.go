@@ -141,3 +141,32 @@ func isLabelValue(s string) bool {
 	return len(s) > 0 && len(s) <= 63 && strings.Trim(s, inner+"-_.") == "" &&
 		strings.ContainsRune(inner, rune(s[0])) && strings.ContainsRune(inner, rune(s[len(s)-1]))
 }
+
+// catalogue 88
+func TestTheWordForRecreationIsStrict(t *testing.T) {
+	t.Parallel()
+	for word, c := range map[string]struct {
+		kind string
+		want string
+	}{
+		"on-immutable-change":  {"ConfigMap", ""},
+		"true":                 {"ConfigMap", `ConfigMap shop/a: metadata.annotations[pawl.dev/recreate]: is "true"; the only word is "on-immutable-change", or leave the annotation out`},
+		"On-Immutable-Change":  {"ConfigMap", `ConfigMap shop/a: metadata.annotations[pawl.dev/recreate]: is "On-Immutable-Change"; the only word is "on-immutable-change", or leave the annotation out`},
+		"on-immutable-change ": {"ConfigMap", `ConfigMap shop/a: metadata.annotations[pawl.dev/recreate]: is "on-immutable-change "; the only word is "on-immutable-change", or leave the annotation out`},
+	} {
+		obj := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": c.kind,
+			"metadata": map[string]any{"name": "a", "namespace": "shop", "annotations": map[string]any{"pawl.dev/recreate": word}},
+		}}
+		wanted, err := Want([]*unstructured.Unstructured{obj}, Mark{Agent: "pawl", Target: "shop"})
+		if c.want == "" {
+			if err != nil || !wanted[0].Recreate {
+				t.Errorf("%q: got %+v, %v", word, wanted, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v", word, err)
+		}
+	}
+}

@@ -110,7 +110,7 @@ type differing struct {
 	Kind      string         `json:"kind"`
 	Namespace string         `json:"namespace,omitempty"`
 	Name      string         `json:"name"`
-	Action    string         `json:"action"` // create, configure, unchanged, delete or keep
+	Action    string         `json:"action"` // create, configure, recreate, unchanged, delete or keep
 	Reason    string         `json:"reason,omitempty"`
 	Fields    []changedField `json:"fields,omitempty"`
 }

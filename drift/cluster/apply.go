@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -57,7 +58,7 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, terms drift.Te
 
 func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) {
 	now, later := w.writes()
-	if tried := now; len(tried) > 1 || len(later) > 0 || len(tried) == 1 && w.live[tried[0].Object].State == drift.Absent {
+	if tried := now; len(tried) > 1 || len(later) > 0 || len(tried) == 1 && w.mustTry(tried[0]) {
 		if _, err := c.try(ctx, w, tried, false); err != nil {
 			return drift.Applied{}, err
 		}
@@ -83,6 +84,12 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 	return drift.Applied{Steps: steps, Pending: pending}, nil
 }
 
+// mustTry reports whether a single write cannot be its own trial: because it
+// needs more than one request, or an entry in the inventory first.
+func (w *work) mustTry(s *drift.Step) bool {
+	return w.live[s.Object].State == drift.Absent || w.wanted[s.Object].Recreate
+}
+
 // start makes the release the one that is kept. From here on what is
 // unchanged is protected, what is still to be written is kept as it was, and
 // the target has no health until all is written.
@@ -106,7 +113,7 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 func (c *Cluster) writeStages(ctx context.Context, w *work, later []*drift.Step) error {
 	byStage := make([][]drift.ObjectID, drift.Stages)
 	for _, s := range w.plan.Steps {
-		if s.Action == drift.Create || s.Action == drift.Configure {
+		if s.Action.Writes() {
 			byStage[s.Object.Stage()] = append(byStage[s.Object.Stage()], s.Object)
 		}
 	}
@@ -184,7 +191,7 @@ func (w *work) redefines() bool {
 // write writes objects, all at once.
 func (c *Cluster) write(ctx context.Context, w *work, ids []drift.ObjectID) error {
 	var mu sync.Mutex
-	refused := &drift.Rejected{Target: w.release.Target, Of: len(ids), Written: w.plan.Count(drift.Create)+w.plan.Count(drift.Configure) > 1}
+	refused := &drift.Rejected{Target: w.release.Target, Of: len(ids), Written: w.plan.Count(drift.Create)+w.plan.Count(drift.Configure)+w.plan.Count(drift.Recreate) > 1}
 	var failure error
 	err := each(ctx, c, ids, func(ctx context.Context, id drift.ObjectID) {
 		wanted := w.wanted[id]
@@ -213,7 +220,14 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	if err := c.begin(ctx, wanted.ID); err != nil {
 		return err
 	}
-	after, err := c.patch(ctx, w.kinds[wanted.ID], wanted.ID, wanted.Patch, false)
+	var after *unstructured.Unstructured
+	var err error
+	if uid, ok := w.recreated[wanted.ID]; ok {
+		err = c.remove(ctx, w, wanted, uid)
+	}
+	if err == nil {
+		after, err = c.patch(ctx, w.kinds[wanted.ID], wanted.ID, wanted.Patch, false)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

@@ -73,6 +73,9 @@ const (
 	// deletionTimeout is how long an apply waits for deletions to be confirmed.
 	// Those that take longer are pending.
 	deletionTimeout = 2 * time.Second
+	// recreateTimeout is how long an apply waits for an object to be gone that is
+	// to be made again.
+	recreateTimeout = 60 * time.Second
 )
 
 // Cluster keeps releases applied. Its methods may be called concurrently.

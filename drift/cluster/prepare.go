@@ -28,6 +28,8 @@ type work struct {
 	inventory drift.Inventory
 	adopted   map[drift.ObjectID]bool // what writing takes over from somebody
 	plan      drift.Plan
+	// recreated are the uids of objects that are deleted and made again.
+	recreated map[drift.ObjectID]string
 
 	held []*watcher
 }
@@ -38,7 +40,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		target: t, release: release, terms: terms,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
-		adopted: map[drift.ObjectID]bool{}, brought: definitions(release.Objects),
+		adopted: map[drift.ObjectID]bool{}, recreated: map[drift.ObjectID]string{}, brought: definitions(release.Objects),
 	}
 	if err := c.gather(ctx, w); err != nil {
 		c.abandon(w)

@@ -18,11 +18,19 @@ import (
 // empty where the answer does not judge the object: the server could not be
 // reached, was busy, or a webhook was down.
 func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
+	var not *notRecreated
+	if errors.As(err, &not) {
+		return []drift.Problem{not.problem}
+	}
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) {
 		return nil
 	}
 	s := answer.Status()
+	if fields := drift.Immutable(s); len(fields) > 0 {
+		_, reason := drift.DecideRecreation(drift.Wanted{}, drift.Live{}, drift.Mark{}, fields)
+		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason}}
+	}
 	if s.Code == http.StatusInternalServerError && unfit.MatchString(s.Message) {
 		s.Code = http.StatusBadRequest // which is not the server's fault
 	}

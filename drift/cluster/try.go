@@ -27,6 +27,12 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	err := each(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
 		after, err := c.patch(ctx, k, wanted.ID, wanted.Patch, true)
+		if err != nil {
+			err = c.tryRecreation(ctx, w, step, err)
+			if err == nil {
+				return
+			}
+		}
 		var t trial
 		// An object that is there, though not among the marked ones, may have
 		// got the mark of another agent just now; and whoever made it wants
@@ -82,7 +88,7 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 func (w *work) writes() (now, later []*drift.Step) {
 	coming := map[drift.ObjectID]bool{}
 	for _, s := range w.plan.Steps {
-		if s.Action == drift.Create || s.Action == drift.Configure {
+		if s.Action.Writes() {
 			coming[s.Object] = true
 		}
 	}

@@ -1,0 +1,123 @@
+package drift
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The answers are a real API server's, recorded by TestAnswersToRefusedChanges
+// in drift/cluster.
+//
+// catalogue 88
+func TestWhatAnAnswerSaysIsImmutable(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("testdata/answers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []struct {
+		Change string
+		Status metav1.Status
+	}
+	if err := json.Unmarshal(content, &answers); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, a := range answers {
+		got[a.Change] = Immutable(a.Status)
+	}
+	want := map[string][]string{
+		"Deployment selector":               {"spec.selector"},
+		"DaemonSet selector":                {"spec.selector"},
+		"StatefulSet selector":              {"spec"},
+		"StatefulSet service":               {"spec"},
+		"Job template":                      {"spec.template.spec"},
+		"claim's access modes":              {"spec"},
+		"claim's storage class":             {"spec"},
+		"size of a claim that is not bound": {"spec"},
+		"Service cluster address":           {"spec.clusterIPs[0]"},
+		"RoleBinding roleRef":               {"roleRef"},
+		"immutable ConfigMap":               {"data"},
+		"ConfigMap no longer immutable":     {"immutable"},
+		"immutable Secret":                  {"data"},
+		"Secret type":                       {"type"},
+		"PriorityClass value":               {"value"},
+		"StorageClass parameters":           {"parameters"},
+		"StorageClass provisioner":          {"provisioner"},
+		"IngressClass controller":           {"spec.controller"},
+		"RuntimeClass handler":              {"handler"},
+		"volume's source":                   {"spec.persistentvolumesource"},
+		"Pod":                               {"spec"},
+
+		// Deleting the object would help with none of these.
+		"negative replicas":                         nil,
+		"negative replicas and another selector":    nil,
+		"selector that does not match":              nil,
+		"unknown policy of restarts":                nil,
+		"text that claims to be about immutability": nil,
+		"two ports of a name":                       nil,
+		"unknown field":                             nil,
+		"type of a field":                           nil,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOnlyTheServersOwnWordsCount(t *testing.T) {
+	t.Parallel()
+	invalid := func(causes ...metav1.StatusCause) metav1.Status {
+		return metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid, Details: &metav1.StatusDetails{Causes: causes}}
+	}
+	immutable := metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: "spec.size", Message: `Invalid value: "integer": Value is immutable`}
+	conflict := invalid(immutable)
+	conflict.Code, conflict.Reason = 409, metav1.StatusReasonConflict
+	for name, c := range map[string]struct {
+		answer metav1.Status
+		is     bool
+	}{
+		"rule of a custom resource":       {invalid(immutable), true},
+		"no causes":                       {invalid(), false},
+		"zero":                            {metav1.Status{}, false},
+		"conflict":                        {conflict, false},
+		"quoted in a value":               {invalid(metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Message: `Invalid value: "x: field is immutable": must be a number`}), false},
+		"of another type":                 {invalid(metav1.StatusCause{Type: metav1.CauseTypeFieldValueRequired, Message: "Required value: field is immutable"}), false},
+		"one of two":                      {invalid(immutable, metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Message: "Invalid value: -1: must be positive"}), false},
+		"forbidden for another reason":    {invalid(metav1.StatusCause{Type: metav1.CauseTypeForbidden, Message: "Forbidden: field can not be less than status.capacity"}), false},
+		"immutable in a webhook's denial": {metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden, Message: "admission webhook denied the request: field is immutable"}, false},
+	} {
+		if got := len(Immutable(c.answer)) > 0; got != c.is {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+// catalogue 88
+func TestDecideRecreation(t *testing.T) {
+	t.Parallel()
+	ours := Mark{Agent: "pawl", Target: "production_web"}
+	here := Live{State: Present, UID: "1", Mark: ours}
+	asks := Wanted{Recreate: true}
+	for name, c := range map[string]struct {
+		wanted   Wanted
+		live     Live
+		recreate bool
+		reason   string
+	}{
+		"asked for":              {asks, here, true, "spec.selector cannot be changed in a live object; deleted and made again, as it asks for by pawl.dev/recreate"},
+		"not asked for":          {Wanted{}, here, false, "spec.selector cannot be changed in a live object; take the change back, or have the object deleted and made again: annotate it with pawl.dev/recreate: on-immutable-change"},
+		"somebody else's":        {asks, Live{State: Present, UID: "1"}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"another target's":       {asks, Live{State: Present, UID: "1", Mark: Mark{Agent: "pawl", Target: "other"}}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"not known what it is":   {asks, Live{}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+		"not there, as it seems": {asks, Live{State: Absent}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+	} {
+		recreate, reason := DecideRecreation(c.wanted, c.live, ours, []string{"spec.selector"})
+		if recreate != c.recreate || reason != c.reason {
+			t.Errorf("%s: got %v, %s", name, recreate, reason)
+		}
+	}
+}

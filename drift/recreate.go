@@ -1,0 +1,84 @@
+package drift
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// AnnotationRecreate lets an object be deleted and made again where a release
+// changes a field of it that cannot be changed. It counts only as the release
+// declares it, never on a live object.
+const (
+	AnnotationRecreate  = "pawl.dev/recreate"
+	RecreateOnImmutable = "on-immutable-change"
+)
+
+// asksForRecreation reads an object's own word. The reason says what is wrong with it.
+func asksForRecreation(id ObjectID, annotations map[string]string) (asks bool, reason string) {
+	switch word, ok := annotations[AnnotationRecreate]; {
+	case !ok:
+		return false, ""
+	case word != RecreateOnImmutable:
+		return false, fmt.Sprintf("is %q; the only word is %q, or leave the annotation out", word, RecreateOnImmutable)
+	case recreatedNever[[2]string{id.Group, id.Kind}]:
+		return false, fmt.Sprintf("is not possible for a %s: all that it holds would be deleted with it", id.Kind)
+	}
+	return true, ""
+}
+
+// recreatedNever are the kinds whose deletion takes objects of others along.
+var recreatedNever = map[[2]string]bool{
+	{"", "Namespace"}: true,
+	{"apiextensions.k8s.io", "CustomResourceDefinition"}: true,
+}
+
+// DecideRecreation decides on an object of which a release changes fields that
+// cannot be changed. Only an object that this target applied before is ever
+// deleted, and only on its own word. The reason is for people, also of a yes.
+func DecideRecreation(w Wanted, live Live, mark Mark, fields []string) (recreate bool, reason string) {
+	cannot := fmt.Sprintf("%s cannot be changed in a live object", strings.Join(fields, ", "))
+	switch {
+	case !w.Recreate:
+		return false, cannot + "; take the change back, or have the object deleted and made again: annotate it with " + AnnotationRecreate + ": " + RecreateOnImmutable
+	case live.State != Present:
+		return false, cannot + "; it could not be read, so it was not deleted"
+	case live.Mark != mark:
+		return false, cannot + "; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"
+	}
+	return true, cannot + "; deleted and made again, as it asks for by " + AnnotationRecreate
+}
+
+// Unchangeable are the changes of fields that cannot be changed. Secrets show
+// no values.
+func Unchangeable(live, wanted *unstructured.Unstructured, fields []string) []Change {
+	changes := make([]Change, 0, len(fields))
+	for _, path := range fields {
+		change := Change{Path: path}
+		if !isSecret(wanted) {
+			change.From, change.To = at(live, path), at(wanted, path)
+		}
+		changes = append(changes, change)
+	}
+	return changes
+}
+
+// at is the value of a field as people read it; empty for what is too large to
+// be read, or is inside of a list.
+func at(obj *unstructured.Unstructured, path string) string {
+	if obj == nil || strings.Contains(path, "[") {
+		return ""
+	}
+	v, found, err := unstructured.NestedFieldNoCopy(obj.Object, strings.Split(path, ".")...)
+	if err != nil || !found {
+		return ""
+	}
+	if s := text(v); len(s) <= maxShown {
+		return s
+	}
+	return ""
+}
+
+// maxShown bounds a value in a plan.
+const maxShown = 200
