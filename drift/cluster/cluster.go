@@ -86,6 +86,7 @@ type Cluster struct {
 	discovery   discovery.DiscoveryInterface
 	mapper      meta.RESTMapper
 	inventories inventories
+	releases    releases
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -179,6 +180,7 @@ func New(o Options) (*Cluster, error) {
 		discovery:   disco,
 		mapper:      mapper,
 		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, log: o.Log},
+		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent},
 		ctx:         ctx,
 		stop:        stop,
 		requests:    make(chan struct{}, applying),

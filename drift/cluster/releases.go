@@ -1,0 +1,274 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+)
+
+const (
+	labelGoodOf   = "pawl.dev/good-of" // the agent
+	goodPrefix    = "pawl-good-"
+	goodIndexKey  = "index.json"
+	goodPartKey   = "release.json.gz.part"
+	goodPartBytes = 900 << 10 // the API server takes 1 MiB with everything around it
+	// goodKept is how many good releases are kept of each target.
+	goodKept = 3
+)
+
+// releases keeps the last good releases of each target, and what it is held
+// back from, in Secrets of the agent's namespace: releases hold Secrets. A
+// small index names the releases; each of these is in Secrets of its own,
+// which are written before the index names them and deleted after it no
+// longer does. The indexes of all targets are read once, in one request.
+type releases struct {
+	secrets   corev1client.SecretInterface
+	namespace string
+	agent     string
+
+	mu    sync.Mutex
+	known map[string]*goodIndex // by the Secret's name; nil: not read yet
+}
+
+// goodIndex is what is known of a target's good releases, the newest first.
+type goodIndex struct {
+	Target   string         `json:"target"`
+	Releases []goodEntry    `json:"releases"`
+	Hold     *drift.Hold    `json:"hold,omitempty"`
+	object   *corev1.Secret // without data
+}
+
+type goodEntry struct {
+	Digest string         `json:"digest"`
+	Commit gitsync.Commit `json:"commit"`
+	At     time.Time      `json:"at"`
+	Parts  []string       `json:"parts"` // the names of the Secrets
+}
+
+// Remember keeps a release that was healthy. One that is kept as the newest
+// already costs nothing.
+func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
+	r := &c.releases
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name, index, err := c.goodIndex(ctx, g.Release.Target)
+	if err != nil {
+		return err
+	}
+	if len(index.Releases) > 0 && index.Releases[0].Digest == g.Release.Digest {
+		return nil
+	}
+	next := *index
+	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest })
+	var entry goodEntry
+	if at >= 0 {
+		entry = index.Releases[at]
+		entry.At = g.At
+		next.Releases = slices.Delete(slices.Clone(index.Releases), at, at+1)
+	} else if entry, err = r.write(ctx, name, g); err != nil {
+		return err
+	}
+	next.Releases = slices.Insert(slices.Clone(next.Releases), 0, entry)
+	var surplus []goodEntry
+	if len(next.Releases) > goodKept {
+		surplus = next.Releases[goodKept:]
+		next.Releases = next.Releases[:goodKept:goodKept]
+	}
+	if err := r.save(ctx, name, &next); err != nil {
+		return err
+	}
+	for _, e := range surplus {
+		for _, part := range e.Parts {
+			if err := r.secrets.Delete(ctx, part, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				c.options.Log.Warn().Err(err).Str("secret", part).Msg("a release that is no longer kept could not be removed")
+			}
+		}
+	}
+	return nil
+}
+
+// Good returns the good releases of a target, the newest first. One that cannot
+// be read is left out, and the error says so beside the others.
+func (c *Cluster) Good(ctx context.Context, t environments.Target) ([]drift.Good, error) {
+	r := &c.releases
+	r.mu.Lock()
+	_, index, err := c.goodIndex(ctx, t)
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	var found []drift.Good
+	var problems []error
+	for _, e := range index.Releases {
+		g, err := r.read(ctx, e)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: the good release of %s: %w", t, e.Commit.Short(), err))
+			continue
+		}
+		g.Release.Target = t // the overlay may have moved
+		found = append(found, g)
+	}
+	return found, errors.Join(problems...)
+}
+
+// Held is what a target is held back from, nil if nothing.
+func (c *Cluster) Held(ctx context.Context, t environments.Target) (*drift.Hold, error) {
+	c.releases.mu.Lock()
+	defer c.releases.mu.Unlock()
+	_, index, err := c.goodIndex(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return index.Hold, nil
+}
+
+// Hold holds a target back from a release, or with nil from none any more.
+func (c *Cluster) Hold(ctx context.Context, t environments.Target, h *drift.Hold) error {
+	c.releases.mu.Lock()
+	defer c.releases.mu.Unlock()
+	name, index, err := c.goodIndex(ctx, t)
+	if err != nil || index.Hold == nil && h == nil {
+		return err
+	}
+	next := *index
+	next.Hold = h
+	return c.releases.save(ctx, name, &next)
+}
+
+// goodIndex is the index of a target, empty if there is none. releases.mu is held.
+func (c *Cluster) goodIndex(ctx context.Context, t environments.Target) (name string, index *goodIndex, err error) {
+	r := &c.releases
+	if r.known == nil {
+		if err := r.list(ctx); err != nil {
+			return "", nil, err
+		}
+	}
+	name = goodPrefix + strings.TrimPrefix(inventoryName(drift.MarkFor(c.options.Owner, t)), inventoryPrefix)
+	if known, ok := r.known[name]; ok {
+		return name, known, nil
+	}
+	return name, &goodIndex{Target: t.String()}, nil
+}
+
+func (r *releases) list(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	list, err := r.secrets.List(ctx, metav1.ListOptions{LabelSelector: labelGoodOf + "=" + r.agent})
+	if err != nil {
+		return fmt.Errorf("reading which releases were good, in Secrets of namespace %s: %w", r.namespace, err)
+	}
+	known := map[string]*goodIndex{}
+	for i := range list.Items {
+		object := &list.Items[i]
+		index := &goodIndex{}
+		if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
+			continue // as if there were none: it is written anew with the next good release
+		}
+		object.Data = nil
+		index.object = object
+		known[object.Name] = index
+	}
+	r.known = known
+	return nil
+}
+
+// write stores a release in Secrets of its own.
+func (r *releases) write(ctx context.Context, name string, g drift.Good) (goodEntry, error) {
+	content, err := g.Encode()
+	if err != nil {
+		return goodEntry{}, err
+	}
+	entry := goodEntry{Digest: g.Release.Digest, Commit: g.Release.Commit, At: g.At}
+	id := string(drift.DigestOf(g.Release.Digest)[:10])
+	for part := range slices.Chunk(content, goodPartBytes) {
+		secret := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%s-%d", name, id, len(entry.Parts)), Annotations: map[string]string{annotationFor: g.Release.Target.String()}},
+			Type:       "pawl.dev/release", Data: map[string][]byte{goodPartKey: part},
+		}
+		if err := r.put(ctx, secret); err != nil {
+			return goodEntry{}, fmt.Errorf("%s: storing a good release (Secret %s/%s): %w", g.Release.Target, r.namespace, secret.Name, err)
+		}
+		entry.Parts = append(entry.Parts, secret.Name)
+	}
+	return entry, nil
+}
+
+// put creates a Secret, or replaces what a crash may have left of it.
+func (r *releases) put(ctx context.Context, secret *corev1.Secret) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := r.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: drift.FieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = r.secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: drift.FieldManager})
+	}
+	return err
+}
+
+func (r *releases) read(ctx context.Context, e goodEntry) (drift.Good, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var content []byte
+	for _, part := range e.Parts {
+		secret, err := r.secrets.Get(ctx, part, metav1.GetOptions{})
+		if err != nil {
+			return drift.Good{}, fmt.Errorf("reading Secret %s/%s: %w", r.namespace, part, err)
+		}
+		content = append(content, secret.Data[goodPartKey]...)
+	}
+	g, err := drift.DecodeGood(content)
+	if err == nil && g.Release.Digest != e.Digest {
+		err = errors.New("it is another release than the index says")
+	}
+	return g, err
+}
+
+// save stores an index. Whoever wrote it meanwhile wins, and is read.
+func (r *releases) save(ctx context.Context, name string, index *goodIndex) error {
+	text, err := json.Marshal(index)
+	if err != nil {
+		return fmt.Errorf("%s: %w", index.Target, err)
+	}
+	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Type: "pawl.dev/releases"}
+	if index.object != nil {
+		next = index.object.DeepCopy()
+	}
+	next.Labels = with(next.Labels, labelGoodOf, r.agent)
+	next.Annotations = with(next.Annotations, annotationFor, index.Target)
+	next.Data = map[string][]byte{goodIndexKey: text}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var written *corev1.Secret
+	if next.ResourceVersion != "" {
+		written, err = r.secrets.Update(ctx, next, metav1.UpdateOptions{FieldManager: drift.FieldManager})
+		if apierrors.IsNotFound(err) { // deleted by hand; memory has it all
+			next.ResourceVersion, next.UID = "", ""
+		}
+	}
+	if next.ResourceVersion == "" {
+		written, err = r.secrets.Create(ctx, next, metav1.CreateOptions{FieldManager: drift.FieldManager})
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		r.known = nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: storing which releases were good (Secret %s/%s): %w", index.Target, r.namespace, name, err)
+	}
+	written.Data = nil
+	index.object = written
+	r.known[name] = index
+	return nil
+}

@@ -1,0 +1,148 @@
+package drift
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// Good is a release that was healthy in its target, with all that it takes to
+// return to it: no git, no rendering and, if need be, no registry.
+type Good struct {
+	Release render.Release
+	// Evidence is what was found when it was judged; it is judged anew before the
+	// release returns.
+	Evidence []policies.Evidence
+	// Terms are those it was kept on.
+	Terms Terms
+	At    time.Time // when it was healthy
+}
+
+// Hold keeps a target away from a release that failed in it.
+type Hold struct {
+	Release string // the content's digest
+	Commit  gitsync.Commit
+	Why     string
+	// To is the commit of the good release that the target was returned to.
+	To gitsync.Commit
+	At time.Time
+}
+
+// Held reports whether a release is the one that is held.
+func (h *Hold) Held(release string) bool { return h != nil && h.Release == release }
+
+// goodFormat changes when older agents could misread what is written.
+const goodFormat = 1
+
+// maxGoodText bounds what a stored release may unpack to.
+const maxGoodText = 256 << 20
+
+// maxKeptPredicate is how large an attestation's content may be to be kept.
+// Without it the attestation counts no more where the registry cannot be asked.
+const maxKeptPredicate = 128 << 10
+
+type storedGood struct {
+	Format      int                      `json:"format"`
+	Target      environments.Target      `json:"target"`
+	Commit      gitsync.Commit           `json:"commit"`
+	Digest      string                   `json:"digest"`
+	Objects     []map[string]any         `json:"objects"`
+	Evidence    []policies.Evidence      `json:"evidence"`
+	Environment environments.Environment `json:"environment"`
+	Demands     string                   `json:"demands,omitempty"`
+	At          time.Time                `json:"at"`
+}
+
+// Encode writes the release as gzipped JSON. It holds the content of Secrets,
+// so it belongs into one.
+func (g Good) Encode() ([]byte, error) {
+	stored := storedGood{
+		Format: goodFormat, Target: g.Release.Target, Commit: g.Release.Commit, Digest: g.Release.Digest,
+		Environment: g.Terms.Environment, Demands: g.Terms.Demands, At: g.At,
+	}
+	for _, o := range g.Release.Objects {
+		stored.Objects = append(stored.Objects, o.Object)
+	}
+	for _, e := range g.Evidence {
+		e.Rejected = nil
+		e.Attestations = slices.DeleteFunc(slices.Clone(e.Attestations), func(a policies.Attestation) bool { return len(a.Predicate) > maxKeptPredicate })
+		stored.Evidence = append(stored.Evidence, e)
+	}
+	var out bytes.Buffer
+	packed := gzip.NewWriter(&out)
+	if err := json.NewEncoder(packed).Encode(stored); err != nil {
+		return nil, fmt.Errorf("%s: writing a good release: %w", g.Release.Target, err)
+	}
+	if err := packed.Close(); err != nil {
+		return nil, fmt.Errorf("%s: writing a good release: %w", g.Release.Target, err)
+	}
+	return out.Bytes(), nil
+}
+
+// DecodeGood reads what Encode wrote, and refuses anything else. What it says
+// of its own digest and images is to be found out anew (render.Renderer.Restore).
+func DecodeGood(content []byte) (Good, error) {
+	fail := func(err error) (Good, error) { return Good{}, fmt.Errorf("reading a good release: %w", err) }
+	packed, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return fail(err)
+	}
+	text, err := io.ReadAll(io.LimitReader(packed, maxGoodText+1))
+	if err != nil {
+		return fail(err)
+	}
+	if len(text) > maxGoodText {
+		return fail(fmt.Errorf("it unpacks to more than %d MiB", maxGoodText>>20))
+	}
+	var stored storedGood
+	if err := json.Unmarshal(text, &stored); err != nil {
+		// The decoder's words may quote a Secret.
+		return fail(errors.New("it is no JSON of the form that was written"))
+	}
+	if stored.Format != goodFormat {
+		return fail(fmt.Errorf("it is in format %d, known is %d", stored.Format, goodFormat))
+	}
+	g := Good{
+		Release: render.Release{Target: stored.Target, Commit: stored.Commit, Digest: stored.Digest},
+		Terms:   Terms{Environment: stored.Environment, Demands: stored.Demands}, Evidence: stored.Evidence, At: stored.At,
+	}
+	for _, o := range stored.Objects {
+		g.Release.Objects = append(g.Release.Objects, &unstructured.Unstructured{Object: wholeNumbers(o).(map[string]any)})
+	}
+	if len(g.Release.Objects) == 0 {
+		return fail(errors.New("it has no objects"))
+	}
+	return g, nil
+}
+
+// wholeNumbers makes the numbers of decoded JSON those of Kubernetes: int64
+// where they are whole.
+func wholeNumbers(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, child := range v {
+			v[key] = wholeNumbers(child)
+		}
+	case []any:
+		for i, child := range v {
+			v[i] = wholeNumbers(child)
+		}
+	case float64:
+		if whole := int64(v); float64(whole) == v {
+			return whole
+		}
+	}
+	return value
+}
