@@ -42,6 +42,15 @@ type kept struct {
 	// holds since then.
 	healthy *drift.Health
 	since   time.Time
+	// good is the release with what it takes to return to it, until it was
+	// healthy and that is stored; turned is woken when its health turns.
+	good     *drift.Good
+	evidence []policies.Evidence
+	turned   chan<- struct{}
+	// held is set where this is a release that the target was returned to, and
+	// stuck says why it was not returned, though it failed.
+	held  *returned
+	stuck string
 	// done is nil until the release is applied.
 	done *deployed
 }
@@ -123,16 +132,95 @@ func (b *board) change(t environments.Target, commit gitsync.Commit, change func
 
 // keep remembers which release a target is to have from now on, and how,
 // before it is applied: health that is seen during the apply already counts.
-func (b *board) keep(t environments.Target, s settings, r render.Release) {
+func (b *board) keep(t environments.Target, s settings, g drift.Good, turned chan<- struct{}, held *returned) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch k := b.kept[t]; {
-	case k == nil || k.release != r.Digest:
-		b.kept[t] = &kept{release: r.Digest, settings: s}
+	k := b.kept[t]
+	switch {
+	case k == nil || k.release != g.Release.Digest:
+		k = &kept{release: g.Release.Digest, good: &g}
+		b.kept[t] = k
 	case k.settings != s:
 		// Its health was judged by another patience; the next notice tells anew.
-		k.settings, k.health, k.done = s, nil, nil
+		k.health, k.done = nil, nil
 	}
+	k.settings, k.turned, k.held = s, turned, held
+}
+
+// turn tells what the health of a target's release asks for: to remember it,
+// as it is healthy for the first time, or to roll it back, as it never was and
+// failed. Both are nil if nothing is to be done.
+func (b *board) turn(t environments.Target) (good *drift.Good, failed *failure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.kept[t]
+	if k == nil || k.done == nil || k.health == nil || k.held != nil {
+		return nil, nil
+	}
+	switch {
+	case k.health.Status == drift.Current && k.good != nil:
+		g := *k.good
+		g.Evidence, g.At = k.evidence, k.since.UTC()
+		return &g, nil
+	case k.health.Status == drift.Failed && k.since.IsZero() && k.stuck == "":
+		return nil, &failure{release: k.release, why: failures(*k.health), at: b.now()}
+	}
+	return nil, nil
+}
+
+// remembered drops what a release was remembered of.
+func (b *board) remembered(t environments.Target, release string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.kept[t]; k != nil && k.release == release {
+		k.good, k.evidence = nil, nil
+	}
+}
+
+// stay notes why a failed release stays, and reports whether that is news.
+func (b *board) stay(t environments.Target, release, why string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k, state := b.kept[t], b.states[t.Environment]
+	if k == nil || k.release != release || k.stuck == why || state == nil {
+		return false
+	}
+	k.stuck = why
+	b.change(t, state.Commit, func(s *promote.TargetState) {
+		if s.Problem.Reason == reasonUnhealthy {
+			k.settle(s)
+		}
+	})
+	return true
+}
+
+// isBack reports whether a target is at a good release because another is held,
+// and if so shows it at the commit.
+func (b *board) isBack(t environments.Target, commit gitsync.Commit, held string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.kept[t]
+	if k == nil || k.held == nil || k.held.hold.Release != held || k.done == nil {
+		return false
+	}
+	b.show(t, commit, false)
+	return true
+}
+
+// tookBack notes how long returning took.
+func (b *board) tookBack(t environments.Target, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.kept[t]; k != nil && k.held != nil {
+		k.held.took = took
+	}
+}
+
+// keeps reports whether a release of a target is kept.
+func (b *board) keeps(t environments.Target) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept[t] != nil
 }
 
 // forget drops what is known of a target that is no longer there.
@@ -148,11 +236,34 @@ func (b *board) forget(t environments.Target) {
 func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	k := b.note(t, v, what)
+	if k == nil {
+		return
+	}
+	b.show(t, commit, false)
+	if k.turned != nil && k.health != nil {
+		wake(k.turned)
+	}
+}
+
+// running records the same of a release that no commit on the board asks for.
+func (b *board) running(t environments.Target, v policies.Verified, what drift.Applied) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.note(t, v, what)
+}
+
+// note notes what was applied, with the lock held; nil if it was forgotten
+// meanwhile.
+func (b *board) note(t environments.Target, v policies.Verified, what drift.Applied) *kept {
 	k := b.kept[t]
 	if k == nil {
-		return // forgotten meanwhile
+		return nil
 	}
 	evidence := v.Evidence()
+	if k.good != nil {
+		k.evidence = v.Evidence()
+	}
 	for i, e := range evidence {
 		for j := range e.Attestations {
 			// What was attested can be large, and was judged.
@@ -160,7 +271,7 @@ func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies
 		}
 	}
 	k.done = &deployed{evidence: evidence, policies: v.Policies(), applied: what}
-	b.show(t, commit, false)
+	return k
 }
 
 // resume gives a target that is kept at this very release, in this very way, at
@@ -169,7 +280,7 @@ func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies
 func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings, r render.Release) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.kept[t]; k == nil || k.release != r.Digest || k.done == nil || k.settings != s {
+	if k := b.kept[t]; k == nil || k.release != r.Digest || k.done == nil || k.settings != s || k.held != nil {
 		return false
 	}
 	b.show(t, commit, true)
@@ -180,7 +291,10 @@ func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings,
 func (b *board) show(t environments.Target, commit gitsync.Commit, unchanged bool) {
 	k := b.kept[t]
 	b.change(t, commit, func(s *promote.TargetState) {
-		s.Evidence, s.Policies, s.Applied, s.Unchanged = k.done.evidence, k.done.policies, &k.done.applied, unchanged
+		if k.held == nil { // else the images of the state are those of the failed release
+			s.Evidence, s.Policies = k.done.evidence, k.done.policies
+		}
+		s.Applied, s.Unchanged = &k.done.applied, unchanged
 		k.settle(s)
 	})
 }
@@ -205,13 +319,20 @@ func (b *board) notice(n drift.Notice) {
 		return // still being applied; applied takes it from here
 	}
 	b.change(n.Target, state.Commit, func(s *promote.TargetState) {
-		if s.Stage == promote.StageWaiting || s.Stage == promote.StageHealthy || s.Problem.Reason == reasonUnhealthy {
+		if s.Stage == promote.StageWaiting || s.Stage == promote.StageHealthy || s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonRolledBack {
 			k.settle(s)
 		}
 	})
+	if k.turned != nil {
+		wake(k.turned)
+	}
 }
 
-const reasonUnhealthy = "Unhealthy"
+// Reasons of what was applied.
+const (
+	reasonUnhealthy  = "Unhealthy"
+	reasonRolledBack = "RolledBack"
+)
 
 // see takes in health. A target that was healthy stays so while it is merely
 // progressing: pods come and go; only a failure takes the word back.
@@ -232,10 +353,15 @@ func (k *kept) see(h drift.Health, now time.Time) {
 func (k *kept) settle(s *promote.TargetState) {
 	s.Stage, s.Health, s.Since, s.Problem = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}
 	switch {
+	case k.held != nil:
+		s.Stage, s.Problem = promote.StageFailed, k.held.problem(k.health)
+		if k.health != nil {
+			s.Health = *k.health
+		}
 	case k.health == nil:
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
-		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: "Fix forward on the branch, or merge a revert."}
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: "Fix forward on the branch, or merge a revert.", Did: k.stuck}
 	case k.healthy != nil:
 		s.Stage, s.Health, s.Since = promote.StageHealthy, *k.healthy, k.since
 	default:

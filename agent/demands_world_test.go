@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
 )
@@ -146,4 +147,9 @@ func (w *world) Ask(_ context.Context, facts policies.Facts, list []Policy) ([]p
 // environmentsTarget is a target as a cluster remembers it, without its overlay.
 func environmentsTarget(environment, application string) environments.Target {
 	return environments.Target{Environment: environment, Application: application}
+}
+
+// revisionOf is some files without a history.
+func revisionOf(files map[string]string) gitsync.Revision {
+	return gitsync.Revision{Tree: trees.FromMap(files)}
 }

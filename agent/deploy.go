@@ -19,7 +19,7 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	started := a.now()
 	unchanged, err := a.stages(ctx, j)
 	log := a.log.With().Str("target", j.target.String()).Str("commit", string(j.revision.Commit)).Logger()
-	if unchanged {
+	if unchanged && err == nil {
 		log.Debug().Msg("the commit does not touch the target")
 		return nil
 	}
@@ -42,6 +42,7 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Stage, s.Problem = stage, p })
 	a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, p.Reason).Inc()
 	log.Warn().Str("reason", p.Reason).Str("stage", string(stage)).Msg(p.Text)
+	a.keepRunning(ctx, j)
 	return err
 }
 
@@ -68,15 +69,22 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	cluster, ok := a.edges.Clusters[j.environment.Name]
+	if !ok {
+		return false, fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
+	}
+	hold, err := cluster.Held(ctx, j.target)
+	if err != nil {
+		return false, fmt.Errorf("%s: find out whether its release is held: %w", j.target, err)
+	}
+	if hold.Held(built.Release.Digest) {
+		return true, a.stayBack(ctx, cluster, j, *hold)
+	}
 	if a.board.resume(j.target, j.revision.Commit, settings, built.Release) {
 		return true, nil
 	}
 
 	at(promote.StageVerifying)
-	cluster, ok := a.edges.Clusters[j.environment.Name]
-	if !ok {
-		return false, fmt.Errorf("%s: this agent has no cluster for environment %s", j.target, j.environment.Name)
-	}
 	accepted, err := a.lastAccepted(ctx, cluster, j)
 	if err != nil {
 		return false, err
@@ -88,9 +96,13 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	}
 
 	at(promote.StageApplying)
-	a.board.keep(j.target, settings, built.Release)
-	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: settings.demands})
+	terms := drift.Terms{Environment: j.environment, Demands: settings.demands}
+	a.board.keep(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
+	applied, err := cluster.Apply(ctx, verified, terms)
 	if err != nil {
+		return false, err
+	}
+	if err := cluster.Hold(ctx, j.target, nil); err != nil { // the branch has moved on
 		return false, err
 	}
 	a.board.applied(j.target, j.revision.Commit, verified, applied)

@@ -62,6 +62,14 @@ type Cluster interface {
 	Plan(ctx context.Context, v policies.Verified) (drift.Plan, error)
 	// Accepted is what each target was last brought to, now or before a restart.
 	Accepted(ctx context.Context) ([]drift.Accepted, error)
+	// Remember keeps a release that was healthy; Good returns those that are kept,
+	// the newest first. One that cannot be read is an error beside the others.
+	Remember(ctx context.Context, g drift.Good) error
+	Good(ctx context.Context, t environments.Target) ([]drift.Good, error)
+	// Hold notes which release a target is held back from, nil for none; Held
+	// tells.
+	Hold(ctx context.Context, t environments.Target, h *drift.Hold) error
+	Held(ctx context.Context, t environments.Target) (*drift.Hold, error)
 	// Apply makes the live objects those of the release and keeps them so, as the
 	// terms say, until the next Apply for the target.
 	Apply(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Applied, error)

@@ -4,16 +4,18 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are what Prometheus sees; docs/reference.md lists them.
 type metrics struct {
-	registry     *prometheus.Registry
-	events       *prometheus.CounterVec
-	fetches      *prometheus.CounterVec
-	stale        prometheus.Gauge
-	renders      *prometheus.CounterVec
-	deploys      *prometheus.CounterVec
-	drift        *prometheus.CounterVec
-	driftSeconds prometheus.Histogram
-	reports      *prometheus.CounterVec
-	proposals    *prometheus.CounterVec
+	registry        *prometheus.Registry
+	events          *prometheus.CounterVec
+	fetches         *prometheus.CounterVec
+	stale           prometheus.Gauge
+	renders         *prometheus.CounterVec
+	deploys         *prometheus.CounterVec
+	drift           *prometheus.CounterVec
+	driftSeconds    prometheus.Histogram
+	reports         *prometheus.CounterVec
+	proposals       *prometheus.CounterVec
+	rollbacks       *prometheus.CounterVec
+	rollbackSeconds prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -34,6 +36,9 @@ func newMetrics() *metrics {
 		reports:   counter("pawl_reports_total", "Reports to GitHub, by state, or failed.", "state"),
 		proposals: counter("pawl_proposals_total", "Promotion pull requests brought up to date, by what came of it.", "environment", "result"),
 	}
-	m.registry.MustRegister(m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
+	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, by what came of it: returned or impossible.", "environment", "result")
+	m.rollbackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_rollback_seconds",
+		Help: "From seeing a release fail to having applied the last good one.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
+	m.registry.MustRegister(m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
 	return m
 }

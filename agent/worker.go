@@ -21,6 +21,8 @@ type job struct {
 	// images that it names.
 	repository *repository
 	declared   []render.KindFields
+	// turned is to be woken when the health of what the job applies turns.
+	turned chan<- struct{}
 	// retry says that this revision was tried before.
 	retry bool
 }
@@ -32,17 +34,23 @@ type worker struct {
 	// target is the one that was last assigned; the loop's own.
 	target environments.Target
 
+	// turn looks at what became of the release that the job applied, whenever its
+	// health turned.
+	turn   func(context.Context, job) error
+	turned chan struct{}
+
 	mu   sync.Mutex
 	next *job
 	wake chan struct{}
 }
 
-func newWorker(do func(context.Context, job) error) *worker {
-	return &worker{do: do, wake: make(chan struct{}, 1)}
+func newWorker(do, turn func(context.Context, job) error) *worker {
+	return &worker{do: do, turn: turn, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 // assign makes j the next job.
 func (w *worker) assign(j job) {
+	j.turned = w.turned
 	w.mu.Lock()
 	w.next = &j
 	w.mu.Unlock()
@@ -93,6 +101,11 @@ func (w *worker) run(ctx context.Context) {
 				continue
 			}
 			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
+		case <-w.turned:
+			if err := w.turn(ctx, current); err != nil && ctx.Err() == nil {
+				time.AfterFunc(retryFirst, func() { wake(w.turned) })
+			}
+			continue
 		case <-again:
 			again = nil
 			current.retry = true

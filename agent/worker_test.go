@@ -18,7 +18,7 @@ func TestOfWaitingRevisionsTheNewestWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done []gitsync.Commit
 		first := make(chan struct{})
-		w := newWorker(func(_ context.Context, j job) error {
+		w := newWorkerOf(func(_ context.Context, j job) error {
 			if j.revision.Commit == "1" {
 				<-first
 			}
@@ -44,7 +44,7 @@ func TestAFixIsNotBehindTheFailureItMends(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var done []gitsync.Commit
-		w := newWorker(func(_ context.Context, j job) error {
+		w := newWorkerOf(func(_ context.Context, j job) error {
 			done = append(done, j.revision.Commit)
 			if j.revision.Commit == "bad" {
 				return &policies.Refusal{}
@@ -81,7 +81,7 @@ func TestFailuresAreTriedAgainAtTheirPace(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			tries := 0
-			w := newWorker(func(context.Context, job) error { tries++; return c.err })
+			w := newWorkerOf(func(context.Context, job) error { tries++; return c.err })
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			go w.run(ctx)
@@ -99,7 +99,7 @@ func TestADroppedJobIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		w := newWorker(func(context.Context, job) error { tries++; return errors.New("down") })
+		w := newWorkerOf(func(context.Context, job) error { tries++; return errors.New("down") })
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		go w.run(ctx)
@@ -111,4 +111,9 @@ func TestADroppedJobIsNotTriedAgain(t *testing.T) {
 			t.Errorf("%d tries; want no more after the job was dropped", tries)
 		}
 	})
+}
+
+// newWorkerOf is a worker of jobs whose health nobody looks at.
+func newWorkerOf(do func(context.Context, job) error) *worker {
+	return newWorker(do, func(context.Context, job) error { return nil })
 }

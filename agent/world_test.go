@@ -51,12 +51,15 @@ type world struct {
 
 	tag      string // the digest that every tag points to
 	unsigned map[string]bool
+	outage   bool // no registry answers
 
 	applied []string // "dev/web 2": a target and the commit
 	applies func(context.Context, render.Release) error
 	silent  bool // clusters do not tell health by themselves
 	// accepted is what was applied last, by an earlier run or by this one.
 	accepted []drift.Accepted
+	goods    map[string][]drift.Good // by target, the newest first
+	held     map[string]*drift.Hold
 
 	reported []string // "dev 2 success"
 	forge    forge
@@ -84,7 +87,7 @@ func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *w
 	t.Parallel()
 	trust := newTrust(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, trust: trust, files: maps.Clone(files), commits: 1, tag: hexOf("a"), unsigned: map[string]bool{}}
+		w := &world{t: t, trust: trust, files: maps.Clone(files), commits: 1, tag: hexOf("a"), unsigned: map[string]bool{}, goods: map[string][]drift.Good{}, held: map[string]*drift.Hold{}}
 		w.applies = func(context.Context, render.Release) error { return nil }
 		w.baseline = &Baseline{Trust: trust}
 		w.forge.pulls, w.forge.files = map[string]*promote.PullRequest{}, map[int]map[string][]byte{}
@@ -161,6 +164,9 @@ func (w *world) Fetch(context.Context) (gitsync.Revision, error) {
 func (w *world) Collect(_ context.Context, images []render.Image, trust policies.Trust) (map[string]policies.Evidence, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.outage {
+		return nil, &policies.Unavailable{Err: errors.New("no answer")}
+	}
 	found := map[string]policies.Evidence{}
 	for _, i := range images {
 		e := policies.Evidence{Image: i.Pinned(), Exists: true}
@@ -208,6 +214,34 @@ func (w *world) Accepted(context.Context) ([]drift.Accepted, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.accepted), nil
+}
+
+func (w *world) Remember(_ context.Context, g drift.Good) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := g.Release.Target.String()
+	w.goods[key] = slices.DeleteFunc(w.goods[key], func(o drift.Good) bool { return o.Release.Digest == g.Release.Digest })
+	w.goods[key] = slices.Insert(w.goods[key], 0, g)
+	return nil
+}
+
+func (w *world) Good(_ context.Context, t environments.Target) ([]drift.Good, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.goods[t.String()]), nil
+}
+
+func (w *world) Hold(_ context.Context, t environments.Target, h *drift.Hold) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held[t.String()] = h
+	return nil
+}
+
+func (w *world) Held(_ context.Context, t environments.Target) (*drift.Hold, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held[t.String()], nil
 }
 
 // health tells what watching found, as a cluster would.

@@ -20,7 +20,7 @@ func TestEveryObjectPassesAServerSideDryRun(t *testing.T) {
 	t.Parallel()
 	cluster := install(t)
 	example := build(t, filesys.MakeFsOnDisk(), "example")
-	further := withComponents(t, "crds", "gateway-api", "prometheus-operator", "own-secrets")
+	further := withComponents(t, "crds", "gateway-api", "prometheus-operator")
 	for _, o := range append(example, further...) {
 		if err := cluster.admin.apply(t, o, metav1.DryRunAll); err != nil {
 			t.Errorf("%s: %v", key(o), err)

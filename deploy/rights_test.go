@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -38,7 +37,7 @@ func rulesOf(t *testing.T, objects []*unstructured.Unstructured) map[string][]rb
 // catalogue 131
 func TestNoRoleSaysMoreThanItMeans(t *testing.T) {
 	t.Parallel()
-	for _, components := range [][]string{{}, {"crds", "gateway-api", "prometheus-operator", "own-secrets"}} {
+	for _, components := range [][]string{{}, {"crds", "gateway-api", "prometheus-operator"}} {
 		objects := build(t, filesys.MakeFsOnDisk(), "base")
 		if len(components) > 0 {
 			objects = withComponents(t, components...)
@@ -58,11 +57,8 @@ func TestNoRoleSaysMoreThanItMeans(t *testing.T) {
 				if slices.Contains(rule.Verbs, "update") && role != deploy.Namespace+"/pawl" {
 					t.Errorf("%s may replace %v", role, rule.Resources)
 				}
-				if slices.Contains(rule.Resources, "secrets") && role != "pawl-secrets" {
-					named := role == deploy.Namespace+"/pawl-own-secrets" && len(rule.ResourceNames) > 0 && slices.Equal(rule.Verbs, []string{"get"})
-					if !named {
-						t.Errorf("%s reaches Secrets; only pawl-secrets is documented to, and pawl-own-secrets by name", role)
-					}
+				if slices.Contains(rule.Resources, "secrets") && role != "pawl-secrets" && role != deploy.Namespace+"/pawl" {
+					t.Errorf("%s reaches Secrets; only pawl-secrets is documented to, and that of the agent's own namespace", role)
 				}
 				for _, protected := range []string{"namespaces", "persistentvolumeclaims", "customresourcedefinitions"} {
 					if slices.Contains(rule.Resources, protected) && slices.Contains(rule.Verbs, "delete") {
@@ -124,59 +120,6 @@ func TestWithoutTheComponentsRightsNothingIsWrittenOrRead(t *testing.T) {
 	}
 	if _, kept := rules["pawl-apply"]; !kept {
 		t.Error("there is no pawl-apply left to bind in chosen namespaces")
-	}
-}
-
-// A configuration that names Secrets needs no right to any other.
-func TestSecretsOfTheConfigurationAreReadByName(t *testing.T) {
-	t.Parallel()
-	cluster := install(t)
-	const namespace = "own-secrets"
-	if _, err := cluster.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
-	}
-	bound := 0
-	for _, o := range withComponents(t, "without-secrets", "own-secrets") {
-		if o.GetName() != "pawl-own-secrets" {
-			if slices.Contains([]string{"Role", "ClusterRole"}, o.GetKind()) && strings.Contains(o.GetName(), "secret") {
-				t.Errorf("%s beside it", key(o))
-			}
-			continue
-		}
-		// The account of the shared cluster has more rights; another has these alone.
-		o.SetNamespace(namespace)
-		if o.GetKind() == "RoleBinding" {
-			if err := unstructured.SetNestedSlice(o.Object, []any{map[string]any{"kind": "ServiceAccount", "name": deploy.ServiceAccount, "namespace": namespace}}, "subjects"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		bound++
-		if err := cluster.admin.apply(t, o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if bound != 2 {
-		t.Fatalf("%d objects are named pawl-own-secrets, want a Role and its binding", bound)
-	}
-	for may, want := range map[authorizationv1.ResourceAttributes]bool{
-		{Verb: "get", Resource: "secrets", Name: "regcred"}:    true,
-		{Verb: "get", Resource: "secrets", Name: "cosign"}:     true,
-		{Verb: "get", Resource: "secrets", Name: "other"}:      false,
-		{Verb: "list", Resource: "secrets"}:                    false,
-		{Verb: "watch", Resource: "secrets"}:                   false,
-		{Verb: "patch", Resource: "secrets", Name: "regcred"}:  false,
-		{Verb: "get", Resource: "configmaps", Name: "regcred"}: false,
-	} {
-		may.Namespace = namespace
-		eventually(t, fmt.Sprintf("it may %s %s %q: %v", may.Verb, may.Resource, may.Name, want), func() error {
-			review, err := cluster.admin.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
-				Spec: authorizationv1.SubjectAccessReviewSpec{User: "system:serviceaccount:" + namespace + ":" + deploy.ServiceAccount, ResourceAttributes: &may},
-			}, metav1.CreateOptions{})
-			if err == nil && review.Status.Allowed != want {
-				return fmt.Errorf("the API server says %v: %s", review.Status.Allowed, review.Status.Reason)
-			}
-			return err
-		})
 	}
 }
 

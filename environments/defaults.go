@@ -14,6 +14,9 @@ func (e Environment) withDefaults() Environment {
 	if e.Drift == "" {
 		e.Drift = DriftCorrect
 	}
+	if e.Rollback.OnFailure == "" {
+		e.Rollback.OnFailure = RollbackAuto
+	}
 	if e.HealthTimeout == 0 {
 		e.HealthTimeout = Duration(DefaultHealthTimeout)
 	}

@@ -57,6 +57,8 @@ type Environment struct {
 	// What happens to changes made by hand to live objects: correct puts them
 	// back at once, report only tells.
 	Drift DriftMode `json:"drift,omitempty" jsonschema:"enum=correct,enum=report,default=correct"`
+	// What happens when a release does not become healthy.
+	Rollback Rollback `json:"rollback,omitempty,omitzero"`
 	// How long to wait for health after an apply before it counts as failed;
 	// 5m if left out, 1s to 24h.
 	HealthTimeout Duration `json:"healthTimeout,omitempty"`
@@ -102,6 +104,20 @@ type DriftMode string
 const (
 	DriftCorrect DriftMode = "correct" // put back at once; the default
 	DriftReport  DriftMode = "report"  // only told
+)
+
+// Rollback says what happens when a release does not become healthy.
+type Rollback struct {
+	// Whether the last good release returns by itself. The failed one is then
+	// held until the branch asks for another.
+	OnFailure RollbackMode `json:"onFailure,omitempty" jsonschema:"enum=auto,enum=off,default=auto"`
+}
+
+type RollbackMode string
+
+const (
+	RollbackAuto RollbackMode = "auto" // the last good release returns; the default
+	RollbackOff  RollbackMode = "off"  // the failed release stays
 )
 
 // DefaultHealthTimeout bounds the wait for health where pawl.yaml says nothing.

@@ -95,9 +95,9 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	}
 	want := []environments.Environment{
 		{Name: "dev", Promotion: environments.Promotion{Merge: environments.MergeManual, Batch: environments.BatchApplication},
-			Drift: environments.DriftCorrect, HealthTimeout: environments.Duration(5 * time.Minute)},
+			Drift: environments.DriftCorrect, Rollback: environments.Rollback{OnFailure: environments.RollbackAuto}, HealthTimeout: environments.Duration(5 * time.Minute)},
 		{Name: "live", After: []string{"dev"}, Promotion: environments.Promotion{Merge: environments.MergeAuto, Batch: environments.BatchApplication},
-			Drift: environments.DriftReport, HealthTimeout: environments.Duration(90 * time.Minute)},
+			Drift: environments.DriftReport, Rollback: environments.Rollback{OnFailure: environments.RollbackAuto}, HealthTimeout: environments.Duration(90 * time.Minute)},
 	}
 	if diff := cmp.Diff(want, p.Spec.Environments); diff != "" {
 		t.Error(diff)

@@ -229,7 +229,9 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 			} else {
 				add(&happened, who, t.Problem.Text)
 			}
-			if t.Applied == nil {
+			if t.Problem.Did != "" {
+				add(&did, who, t.Problem.Did)
+			} else if t.Applied == nil {
 				add(&did, who, "Nothing was applied; what ran before keeps running.")
 			} else {
 				add(&did, who, "The release was applied and stays; nothing of it goes on to the next environment.")

@@ -55,6 +55,8 @@ type Problem struct {
 	Reason string // stable, from docs/reasons.md: "ImageRefused"
 	Text   string // what was attempted, on what, and why it failed
 	Hint   string // what to do next
+	// Did is what the agent did about it, where that is not what it always does.
+	Did string
 	// Err is the failure itself, where there is one: the places that it names
 	// are annotated, and of a *policies.Refusal it is told what was demanded.
 	Err error

@@ -1,0 +1,250 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// returned is why a target has another release than its commit asks for.
+type returned struct {
+	hold drift.Hold
+	took time.Duration // from the failure to the applied good release; 0 if unknown
+}
+
+// problem is how it is reported. health is that of the release it returned to.
+func (r *returned) problem(health *drift.Health) promote.Problem {
+	did := fmt.Sprintf("Returned to the last good release (%s)", r.hold.To.Short())
+	if r.took > 0 {
+		did += fmt.Sprintf(" %s after the failure", r.took.Round(10*time.Millisecond))
+	}
+	switch {
+	case health == nil:
+	case health.Status == drift.Current:
+		did += ", which is healthy"
+	case health.Status == drift.Failed:
+		did += ", which is not healthy either: " + failures(*health)
+	}
+	return promote.Problem{
+		Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.",
+		Hint: "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release.",
+	}
+}
+
+// turned acts on a release's health: one that is healthy for the first time is
+// remembered, and one that fails before it ever was is rolled back.
+func (a *Agent) turned(ctx context.Context, j job) error {
+	cluster, ok := a.edges.Clusters[j.environment.Name]
+	if !ok {
+		return nil
+	}
+	switch good, failed := a.board.turn(j.target); {
+	case good != nil:
+		if err := cluster.Remember(ctx, *good); err != nil {
+			a.log.Warn().Err(err).Str("target", j.target.String()).Msg("a good release could not be remembered; it is tried again")
+			return err
+		}
+		a.board.remembered(j.target, good.Release.Digest)
+	case failed != nil && j.environment.Rollback.OnFailure == environments.RollbackAuto:
+		if err := a.rollBack(ctx, cluster, j, *failed); err != nil {
+			a.log.Error().Err(err).Str("target", j.target.String()).Msg("the rollback did not succeed; it is tried again")
+			return err
+		}
+	}
+	return nil
+}
+
+// failure is a release that failed before it ever was healthy.
+type failure struct {
+	release string
+	why     string
+	at      time.Time
+}
+
+// rollBack returns a target to the newest of its good releases that may still
+// run. Where there is none, the failed release stays, and that is reported.
+func (a *Agent) rollBack(ctx context.Context, cluster Cluster, j job, f failure) error {
+	log := a.log.With().Str("target", j.target.String()).Str("commit", string(j.revision.Commit)).Logger()
+	goods, err := cluster.Good(ctx, j.target)
+	if err != nil && len(goods) == 0 {
+		return err
+	}
+	if slices.ContainsFunc(goods, func(g drift.Good) bool { return g.Release.Digest == f.release }) {
+		return nil // it was good, before a restart: what fails now came later
+	}
+	var refused error
+	for _, g := range goods {
+		verified, err := a.mayReturn(ctx, j, g)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
+			continue
+		}
+		hold := drift.Hold{Release: f.release, Commit: j.revision.Commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC()}
+		if err := cluster.Hold(ctx, j.target, &hold); err != nil {
+			return err // without it a restart would bring the failed release back
+		}
+		if err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: hold}, f.at); err != nil {
+			return err
+		}
+		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "returned").Inc()
+		log.Warn().Str("why", f.why).Str("to", string(g.Release.Commit)).Msg("rolled back to the last good release")
+		return nil
+	}
+	stuck := "The release was applied and stays: no earlier release of this target is known to be good."
+	if refused != nil {
+		stuck = "The release was applied and stays: no good release may return. " + refused.Error()
+	}
+	if a.board.stay(j.target, f.release, stuck) {
+		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "impossible").Inc()
+		log.Error().Str("why", f.why).AnErr("refused", refused).Msg("cannot roll back")
+	}
+	return nil
+}
+
+// mayReturn judges a good release anew, by what is demanded today and with
+// evidence looked up now, or as it was recorded where a registry cannot be asked.
+func (a *Agent) mayReturn(ctx context.Context, j job, g drift.Good) (policies.Verified, error) {
+	base, err := a.options.Baseline()
+	if err != nil {
+		return policies.Verified{}, &baselineUnreadable{err}
+	}
+	of, err := base.demands(j.environment.Name)
+	if err == nil {
+		of, err = j.repository.add(of, base, j.environment.Name)
+	}
+	if err != nil {
+		return policies.Verified{}, err
+	}
+	release, err := a.renderer.Restore(g.Release, j.declared...)
+	if err != nil {
+		return policies.Verified{}, err
+	}
+	facts := policies.Facts{Release: release, Environment: j.environment, At: a.now()}
+	edges := a.edges
+	edges.Evidence = recorded{a.edges.Evidence, g.Evidence}
+	found, err := gather(ctx, edges, of, facts, func() (*policies.Change, error) { return nil, nil })
+	if err != nil {
+		return policies.Verified{}, err
+	}
+	return policies.Judge(release, of.Demands, found)
+}
+
+// recorded is evidence as it was found when a release was judged, for where a
+// registry cannot be asked now.
+type recorded struct {
+	Evidence
+	found []policies.Evidence
+}
+
+func (r recorded) Collect(ctx context.Context, images []render.Image, trust policies.Trust) (map[string]policies.Evidence, error) {
+	found, err := r.Evidence.Collect(ctx, images, trust)
+	var unavailable *policies.Unavailable
+	if !errors.As(err, &unavailable) {
+		return found, err
+	}
+	for _, e := range r.found {
+		if _, fresh := found[e.Image]; !fresh {
+			if found == nil {
+				found = map[string]policies.Evidence{}
+			}
+			found[e.Image] = e
+		}
+	}
+	return found, nil
+}
+
+// putBack applies a release that is kept, and keeps the target at it. Without
+// a reason the commit's own state stays as it is.
+func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) error {
+	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
+	a.board.keep(j.target, settings, g, j.turned, why)
+	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands})
+	if err != nil {
+		return err
+	}
+	if why == nil {
+		a.board.running(j.target, verified, applied)
+		return nil
+	}
+	if !failedAt.IsZero() {
+		took := a.now().Sub(failedAt)
+		a.metrics.rollbackSeconds.Observe(took.Seconds())
+		a.board.tookBack(j.target, took)
+	}
+	a.board.applied(j.target, j.revision.Commit, verified, applied)
+	return nil
+}
+
+// heldBack says that a commit asks for a release that failed and is held.
+type heldBack struct{ returned }
+
+func (e *heldBack) Error() string {
+	return fmt.Sprintf("the release failed at %s and is held: %s", e.hold.Commit.Short(), e.hold.Why)
+}
+
+// stayBack keeps a target at its good release though its commit asks for the
+// one that is held. After a restart the good one is applied again, so that
+// drift is put back.
+func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift.Hold) error {
+	held := &heldBack{returned{hold: hold}}
+	if a.board.isBack(j.target, j.revision.Commit, hold.Release) {
+		return nil
+	}
+	goods, err := cluster.Good(ctx, j.target)
+	for _, g := range goods {
+		if g.Release.Digest == hold.Release {
+			continue
+		}
+		verified, err := a.mayReturn(ctx, j, g)
+		if err != nil {
+			continue
+		}
+		return a.putBack(ctx, cluster, j, g, verified, &held.returned, time.Time{})
+	}
+	if err != nil {
+		return err
+	}
+	return held
+}
+
+// keepRunning keeps what runs against drift though the commit is refused,
+// where nothing is kept yet because the agent was started anew.
+func (a *Agent) keepRunning(ctx context.Context, j job) {
+	cluster, ok := a.edges.Clusters[j.environment.Name]
+	if !ok || a.board.keeps(j.target) {
+		return
+	}
+	accepted, err := cluster.Accepted(ctx)
+	if err != nil {
+		return // it is tried again with the commit
+	}
+	runs, ok := acceptedFor(accepted, j.target)
+	if !ok {
+		return
+	}
+	goods, _ := cluster.Good(ctx, j.target)
+	for _, g := range goods {
+		if g.Release.Digest != runs.Release {
+			continue
+		}
+		verified, err := a.mayReturn(ctx, j, g)
+		if err == nil {
+			err = a.putBack(ctx, cluster, j, g, verified, nil, time.Time{})
+		}
+		if err != nil {
+			a.log.Warn().Err(err).Str("target", j.target.String()).Msg("what runs is not kept against drift until a commit is accepted")
+		}
+		return
+	}
+}

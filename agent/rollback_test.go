@@ -1,0 +1,228 @@
+package agent
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
+)
+
+// fails lets releases with a word in them fail as soon as they are applied.
+func (w *world) fails(word string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silent = true
+	w.applies = func(_ context.Context, r render.Release) error {
+		status := drift.Current
+		if says(r, word) {
+			status = drift.Failed
+		}
+		go w.health(r.Target, r.Digest, status)
+		return nil
+	}
+}
+
+func says(r render.Release, word string) bool {
+	return r.Objects[0].GetLabels()["says"] == word
+}
+
+func (w *world) lastApplied(target string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := len(w.applied) - 1; i >= 0; i-- {
+		if t, commit, _ := strings.Cut(w.applied[i], " "); t == target {
+			return commit
+		}
+	}
+	return ""
+}
+
+func bad() map[string]string { return map[string]string{"base/web.yaml": labelled("bad")} }
+
+// catalogue 120
+func TestAReleaseThatFailsIsRolledBackAndHeld(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+		w.expect("the stage of the first release", w.state(web).Stage, "healthy")
+		w.push(bad())
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		s := w.state(web)
+		w.expect("stage and reason", string(s.Stage)+" "+s.Problem.Reason, "failed RolledBack")
+		if !strings.Contains(s.Problem.Text, "failed") || !strings.Contains(s.Problem.Did, "Returned to the last good release (1)") || !strings.Contains(s.Problem.Did, "which is healthy") {
+			t.Errorf("the problem is %+v", s.Problem)
+		}
+		w.expect("the last word", last(w.checks("dev")), "2 failure")
+		w.pass(time.Hour)
+		w.expect("tries of the held release", w.count("dev/web 2"), 1)
+
+		// A commit that asks for the same release does not bring it back.
+		w.push(map[string]string{"README.md": "x"})
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		w.expect("the last word", last(w.checks("dev")), "3 failure")
+
+		// The branch moves on.
+		w.push(map[string]string{"base/web.yaml": labelled("fixed")})
+		w.expect("what was applied last", w.lastApplied("dev/web"), "4")
+		w.expect("the stage", w.state(web).Stage, "healthy")
+		if w.held["dev/web"] != nil {
+			t.Error("the hold was not lifted")
+		}
+	})
+	t.Run("until a revert asks for the good one", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.push(bad())
+			w.push(map[string]string{"base/web.yaml": webDeployment})
+			w.expect("the stage", w.state(web).Stage, "healthy")
+			w.expect("the last word", last(w.checks("dev")), "3 success")
+		})
+	})
+	t.Run("also after a restart", func(t *testing.T) {
+		files := shop()
+		files["base/web.yaml"] = labelled("bad")
+		var held string
+		inWorldWith(t, files, func(w *world) {
+			w.fails("bad")
+			w.remembers("0", shop())
+			failing := w.releaseOf(files)
+			held = failing.Digest
+			w.held["dev/web"] = &drift.Hold{Release: held, Commit: "1", Why: "it failed", To: "0"}
+		}, func(w *world) {
+			w.expect("applies of the held release", w.count("dev/web 1"), 0)
+			w.expect("what was applied last", w.lastApplied("dev/web"), "0")
+			w.expect("the reason", w.state(web).Problem.Reason, "RolledBack")
+		})
+	})
+}
+
+// catalogue 120
+func TestWhatNeverWasGoodStays(t *testing.T) {
+	files := shop()
+	files["base/web.yaml"] = labelled("bad")
+	inWorldWith(t, files, func(w *world) { w.fails("bad") }, func(w *world) {
+		s := w.state(web)
+		w.expect("stage and reason", string(s.Stage)+" "+s.Problem.Reason, "failed Unhealthy")
+		if !strings.Contains(s.Problem.Did, "no earlier release of this target is known to be good") {
+			t.Errorf("the agent says that it %s", s.Problem.Did)
+		}
+		w.expect("applies", w.count("dev/web 1"), 1)
+	})
+}
+
+func TestAReleaseThatWasGoodIsNotRolledBack(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		w.push(map[string]string{"base/web.yaml": labelled("new")})
+		w.expect("the stage", w.state(web).Stage, "healthy")
+		w.turns(web, drift.Failed)
+		w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+		w.expect("the reason", w.state(web).Problem.Reason, "Unhealthy")
+	})
+}
+
+func TestRollingBackCanBeTurnedOff(t *testing.T) {
+	files := shop()
+	files["pawl.yaml"] = pipeline(", rollback: {onFailure: off}", "")
+	inWorldWith(t, files, func(w *world) { w.fails("bad") }, func(w *world) {
+		w.push(bad())
+		w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+		w.expect("the reason", w.state(web).Problem.Reason, "Unhealthy")
+	})
+}
+
+// catalogue 121
+func TestNothingReturnsThatMayNotRunToday(t *testing.T) {
+	t.Run("its image is not signed any more", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.mu.Lock()
+			w.unsigned[hexOf("a")] = true
+			w.mu.Unlock()
+			w.push(map[string]string{"base/web.yaml": labelled("bad"), file("web", "dev"): overlay(hexOf("b"))})
+			w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+			if did := w.state(web).Problem.Did; !strings.Contains(did, "no good release may return") || !strings.Contains(did, "has no signature") {
+				t.Errorf("the agent says that it %s", did)
+			}
+		})
+	})
+	t.Run("but an older one may", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.push(map[string]string{file("web", "dev"): overlay(hexOf("b"))})
+			w.mu.Lock()
+			w.unsigned[hexOf("b")] = true
+			w.mu.Unlock()
+			w.push(map[string]string{"base/web.yaml": labelled("bad"), file("web", "dev"): overlay(hexOf("c"))})
+			w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		})
+	})
+	t.Run("where the registry cannot be asked, recorded evidence is judged", func(t *testing.T) {
+		for signer, returns := range map[string]string{"trusted today": "1", "not trusted today": "2"} {
+			inOutage := func(w *world) {
+				w.fails("bad")
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				applies := w.applies
+				w.applies = func(ctx context.Context, r render.Release) error {
+					if says(r, "bad") && r.Target.Environment == "dev" {
+						w.mu.Lock()
+						w.outage = true
+						if signer == "not trusted today" {
+							w.baseline = &Baseline{Trust: newTrust(w.t)}
+						}
+						w.mu.Unlock()
+					}
+					return applies(ctx, r)
+				}
+			}
+			t.Run(signer, func(t *testing.T) {
+				inWorldWith(t, shop(), inOutage, func(w *world) {
+					w.push(bad())
+					w.expect("what was applied last", w.lastApplied("dev/web"), returns)
+				})
+			})
+		}
+	})
+}
+
+// catalogue 61
+func TestWhatRunsIsKeptAfterARestartThoughTheHeadIsRefused(t *testing.T) {
+	files := shop()
+	files["base/web.yaml"], files[file("web", "dev")] = labelled("new"), overlay(hexOf("b"))
+	inWorldWith(t, files, func(w *world) {
+		w.unsigned[hexOf("b")] = true
+		runs := w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: runs.Digest}}, "0"
+	}, func(w *world) {
+		w.expect("applies of the refused commit", w.count("dev/web 1"), 0)
+		w.expect("applies of what runs", w.count("dev/web 0"), 1)
+		w.expect("the reason", w.state(web).Problem.Reason, "ImageRefused")
+		w.expect("the stage", w.state(web).Stage, promote.StageFailed)
+	})
+}
+
+// releaseOf renders dev/web of some files.
+func (w *world) releaseOf(files map[string]string) render.Release {
+	w.t.Helper()
+	built, err := render.New(render.Options{}).Render(w.t.Context(), revisionOf(files), web)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return built.Release
+}
+
+// remembers notes a release of dev/web as good at an earlier commit.
+func (w *world) remembers(commit string, files map[string]string) render.Release {
+	w.t.Helper()
+	r := w.releaseOf(files)
+	rev := revisionOf(files)
+	r.Commit, rev.Commit = "0", "0"
+	w.history = append(w.history, rev)
+	g := drift.Good{Release: r, Terms: drift.Terms{Environment: environments.Environment{Name: "dev"}}}
+	g.Evidence = []policies.Evidence{}
+	if err := w.Remember(w.t.Context(), g); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
