@@ -162,6 +162,13 @@ func (a *Agent) tellDrift(t environments.Target, d drift.Drift) {
 	case d.Err != nil:
 		a.metrics.drift.WithLabelValues(t.Environment, "failed").Inc()
 		log.Warn().Err(d.Err).Msg("drift could not be put back; the agent goes on trying")
+	case d.Fight == drift.FightBegan:
+		a.metrics.drift.WithLabelValues(t.Environment, "fight").Inc()
+		log.Warn().Strs("fields", paths(d.Changes)).Int("corrections", d.Corrections).
+			Msg("somebody undoes each time what is put back; from now on it is put back ever more seldom, until they stop")
+	case d.Fight == drift.FightEnded:
+		log.Info().Strs("fields", paths(d.Changes)).Int("corrections", d.Corrections).Dur("took_ms", d.CorrectedAt.Sub(d.SeenAt)).
+			Msg("what was put back has held: the fight is over")
 	case d.CorrectedAt.IsZero():
 		a.metrics.drift.WithLabelValues(t.Environment, "reported").Inc()
 		log.Warn().Msg("drift seen; this environment only reports it")
@@ -171,4 +178,12 @@ func (a *Agent) tellDrift(t environments.Target, d drift.Drift) {
 		a.metrics.driftSeconds.Observe(took.Seconds())
 		log.Info().Dur("took_ms", took).Msg("drift put back")
 	}
+}
+
+func paths(changes []drift.Change) []string {
+	var found []string
+	for _, c := range changes {
+		found = append(found, c.Path)
+	}
+	return found
 }

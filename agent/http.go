@@ -89,4 +89,8 @@ type DriftStatus struct {
 	// where it was not.
 	TookMillis *float64 `json:"tookMillis,omitempty"`
 	Error      string   `json:"error,omitempty"`
+	// Fight is "began" or "ended" where somebody undid again and again what was
+	// put back, and Corrections says how often it was.
+	Fight       string `json:"fight,omitempty"`
+	Corrections int    `json:"corrections,omitempty"`
 }

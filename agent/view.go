@@ -76,9 +76,7 @@ func driftStatus(d drift.Drift) DriftStatus {
 		Object: d.Object.String(), Deleted: d.Deleted, Manager: d.Manager,
 		SeenAt: d.SeenAt.UTC().Format(time.RFC3339Nano),
 	}
-	for _, c := range d.Changes {
-		s.Fields = append(s.Fields, c.Path)
-	}
+	s.Fields, s.Fight, s.Corrections = paths(d.Changes), string(d.Fight), d.Corrections
 	if !d.CorrectedAt.IsZero() {
 		took := float64(d.CorrectedAt.Sub(d.SeenAt).Microseconds()) / 1000
 		s.TookMillis = &took

@@ -29,4 +29,17 @@ type Drift struct {
 	// putting it back failed.
 	CorrectedAt time.Time
 	Err         error
+	// Fight is set where this is the beginning or the end of a fight. What is
+	// corrected between the two is not told. Then Corrections says how often it
+	// was, and of the end SeenAt is when the fight began.
+	Fight       FightState
+	Corrections int
 }
+
+// FightState says what is told about a fight.
+type FightState string
+
+const (
+	FightBegan FightState = "began"
+	FightEnded FightState = "ended"
+)

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pawl-dev/pawl/render"
 )
 
 // Wanted is one object of a release, made ready for server-side apply.
@@ -18,6 +20,8 @@ type Wanted struct {
 	Patch  []byte // the apply request's body: JSON with sorted keys
 	// Recreate says that it may be deleted and made again, see AnnotationRecreate.
 	Recreate bool
+	// Images are those that it declares, as far as they were found and verified.
+	Images []render.Image
 }
 
 // Want makes the objects of a release ready: marked, and without what only an

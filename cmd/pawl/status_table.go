@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/promote"
 )
 
@@ -51,6 +53,10 @@ func notes(e agent.EnvironmentStatus, t agent.TargetStatus) string {
 	}
 	if n := len(t.Drift); n > 0 && t.Drift[n-1].Error != "" {
 		notes = append(notes, "drift of "+t.Drift[n-1].Object+" could not be put back: "+t.Drift[n-1].Error)
+	}
+	if n := len(t.Drift); n > 0 && t.Drift[n-1].Fight == string(drift.FightBegan) {
+		d := t.Drift[n-1]
+		notes = append(notes, fmt.Sprintf("%s of %s is fought for by %s", strings.Join(d.Fields, ", "), d.Object, cmp.Or(d.Manager, "somebody")))
 	}
 	for _, p := range e.Entering {
 		if p.Application == t.Application || p.Application == "" {

@@ -85,9 +85,10 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 }
 
 // mustTry reports whether a single write cannot be its own trial: because it
-// needs more than one request, or an entry in the inventory first.
+// needs an entry in the inventory first, may need more than one request, or
+// because its answer says whether the image that would run is the verified one.
 func (w *work) mustTry(s *drift.Step) bool {
-	return w.live[s.Object].State == drift.Absent || w.wanted[s.Object].Recreate
+	return w.live[s.Object].State == drift.Absent || w.wanted[s.Object].Recreate || len(w.wanted[s.Object].Images) > 0
 }
 
 // start makes the release the one that is kept. From here on what is
@@ -237,14 +238,25 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		return err
 	}
 	live := drift.Observe(after)
+	seen := live
+	if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
+		// Admission is not what it was in the trial. What is noted of the object
+		// makes it be written again, also after a restart.
+		err = &imageRewritten{problems}
+		wanted.Digest, live.Applied = "", ""
+	}
 	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied}
 	entry.Adopted = w.inventory.Entries[wanted.ID].WrittenOver(w.live[wanted.ID], live.UID, drift.Shared(after))
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]
 	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)
-	watcher.answered(wanted.ID, live)
+	k.rewritten = ""
+	if err != nil {
+		k.rewritten = err.Error()
+	}
+	watcher.answered(wanted.ID, seen)
 	c.end(k)
-	return nil
+	return err
 }
 
 // established waits until definitions that were written are served, and

@@ -43,6 +43,9 @@ type Options struct {
 	// each target. It must not block for long: notices wait meanwhile, though
 	// drift is put back all the same. Nil discards them.
 	Notify func(drift.Notice)
+	// Fights says when others who undo what is put back are slowed;
+	// drift.DefaultFightTerms where it is zero.
+	Fights drift.FightTerms
 	Log    zerolog.Logger
 }
 
@@ -141,6 +144,9 @@ func New(o Options) (*Cluster, error) {
 	}
 	if o.Notify == nil {
 		o.Notify = func(drift.Notice) {}
+	}
+	if o.Fights == (drift.FightTerms{}) {
+		o.Fights = drift.DefaultFightTerms
 	}
 	config := rest.CopyConfig(o.Config)
 	config.QPS, config.Burst, config.RateLimiter = -1, 0, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // kept is an object of a release that was applied and is kept so. All of it
@@ -36,6 +37,11 @@ type kept struct {
 	window  time.Time
 	// cause is why its pods do not get ready.
 	cause drift.Cause
+	fight drift.Fight
+	// images are those that it declares, and rewritten says that admission made
+	// another one of one of them.
+	images    []render.Image
+	rewritten string
 }
 
 // keep registers that an object is as the release wants it. c.mu is held.
@@ -59,6 +65,7 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 		reported = drift.Live{}
 	}
 	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
+	k.images = wanted.Images
 	k.settled()
 	k.reported = reported                   // what was told of this release is not told again
 	if d, ok := c.deleting[wanted.ID]; ok { // it came back
@@ -103,6 +110,7 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 			c.fresh.Forget(k.id)
 			k.settled()
 		}
+		c.calm(k)
 		return
 	}
 	if live.State == drift.Present && live.Terminating {
@@ -115,6 +123,10 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 	if k.failing || k.target.mode == environments.DriftReport && k.reported == reportable(live) {
 		return
 	}
+	if wait := k.fight.Wait(live, time.Now()); wait > 0 {
+		c.fresh.AddAfter(k.id, wait)
+		return
+	}
 	if now := time.Now(); now.Sub(k.window) > repairWindow {
 		k.window, k.repairs = now, 0
 	}
@@ -123,6 +135,25 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 		return
 	}
 	c.fresh.Add(k.id)
+}
+
+// calm ends the fight for an object that is as it should be, or looks again
+// when it may be over. c.mu is held.
+func (c *Cluster) calm(k *kept) {
+	if !k.fight.Active() {
+		return
+	}
+	over, again := k.fight.Over(c.options.Fights, time.Now())
+	if !over {
+		c.fresh.AddAfter(k.id, again)
+		return
+	}
+	f := k.fight
+	k.fight = drift.Fight{}
+	c.notices.drifted(k.target, drift.Drift{
+		Object: k.id, Manager: f.Manager, Changes: f.Changes, SeenAt: f.Begun(), CorrectedAt: f.Held(),
+		Fight: drift.FightEnded, Corrections: f.Count,
+	})
 }
 
 // reportable is what makes two states of a drifted object the same to people.

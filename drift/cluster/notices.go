@@ -112,6 +112,9 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 				objects[i].Status = drift.Failed
 			}
 		}
+		if k.rewritten != "" {
+			objects[i].Status, objects[i].Message = drift.Failed, k.rewritten
+		}
 	}
 	health := drift.Combine(objects)
 	h := &t.health

@@ -30,6 +30,8 @@ type work struct {
 	plan      drift.Plan
 	// recreated are the uids of objects that are deleted and made again.
 	recreated map[drift.ObjectID]string
+	// named are the objects by what the release calls them.
+	named map[string][]drift.ObjectID
 
 	held []*watcher
 }
@@ -40,7 +42,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		target: t, release: release, terms: terms,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
-		adopted: map[drift.ObjectID]bool{}, recreated: map[drift.ObjectID]string{}, brought: definitions(release.Objects),
+		adopted: map[drift.ObjectID]bool{}, recreated: map[drift.ObjectID]string{}, named: map[string][]drift.ObjectID{}, brought: definitions(release.Objects),
 	}
 	if err := c.gather(ctx, w); err != nil {
 		c.abandon(w)
@@ -72,8 +74,15 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 		}
 		return err
 	}
-	for _, wanted := range w.order {
-		w.wanted[wanted.ID] = wanted
+	images := map[drift.ObjectID][]render.Image{}
+	for _, image := range w.release.Images {
+		for _, id := range w.named[image.Object] {
+			images[id] = append(images[id], image)
+		}
+	}
+	for i := range w.order {
+		w.order[i].Images = images[w.order[i].ID]
+		w.wanted[w.order[i].ID] = w.order[i]
 	}
 	if w.inventory, err = c.inventories.load(ctx, w.target); err != nil {
 		return err
@@ -108,6 +117,7 @@ func (c *Cluster) findKinds(w *work) error {
 			}
 			found[gvk] = k
 		}
+		name := nameOf(object)
 		switch {
 		case k.namespaced && object.GetNamespace() == "":
 			object.SetNamespace("default")
@@ -119,11 +129,21 @@ func (c *Cluster) findKinds(w *work) error {
 			refused.Problems = append(refused.Problems, drift.Problem{Object: id, Reason: "is in the release twice"})
 		}
 		w.kinds[id] = k
+		w.named[name] = append(w.named[name], id)
 	}
 	if len(refused.Problems) > 0 {
 		return refused
 	}
 	return nil
+}
+
+// nameOf is an object as a release calls it: render.Image.Object.
+func nameOf(o *unstructured.Unstructured) string {
+	name := o.GetName()
+	if ns := o.GetNamespace(); ns != "" {
+		name = ns + "/" + name
+	}
+	return o.GetKind() + " " + name
 }
 
 // claim takes the objects for this target, so that of two targets with the

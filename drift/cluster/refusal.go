@@ -22,6 +22,10 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 	if errors.As(err, &not) {
 		return []drift.Problem{not.problem}
 	}
+	var changed *imageRewritten
+	if errors.As(err, &changed) {
+		return changed.problems
+	}
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) {
 		return nil

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,8 +37,17 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		return
 	}
 	live, known := k.watcher.seen[id]
-	if k.busy || !known || live.State == drift.Present && (live.Applied == k.applied || live.Terminating) {
+	well := live.State == drift.Present && live.Applied == k.applied
+	if well && known && !k.busy {
+		c.calm(k)
+	}
+	if k.busy || !known || well || live.State == drift.Present && live.Terminating {
 		c.mu.Unlock() // who writes it now looks again afterwards
+		return
+	}
+	if wait := k.fight.Wait(live, time.Now()); wait > 0 {
+		c.fresh.AddAfter(id, wait)
+		c.mu.Unlock()
 		return
 	}
 	if k.since.IsZero() {
@@ -54,7 +64,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		return
 	}
 	k.busy = true
-	before, patch, w, report := k.drifted, k.patch, k.watcher, k.target.mode == environments.DriftReport
+	before, patch, images, w, report := k.drifted, k.patch, k.images, k.watcher, k.target.mode == environments.DriftReport
 	c.mu.Unlock()
 
 	if before == nil && live.State == drift.Present { // after a list, which keeps no objects
@@ -70,6 +80,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		if before != nil {
 			d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
 		}
+		if problems := rewritten(id, patch, after, images); len(problems) > 0 && !report {
+			err = &imageRewritten{problems}
+		}
 	}
 
 	c.mu.Lock()
@@ -80,6 +93,10 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		return
 	}
 	defer c.end(k)
+	var changed *imageRewritten
+	if errors.As(err, &changed) {
+		c.runsUnverified(k, changed, answer)
+	}
 	if err != nil {
 		if c.ctx.Err() == nil {
 			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, id, patch)))
@@ -103,6 +120,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 			k.applied, k.uid = answer.Applied, answer.UID
 			c.remember(k)
 		}
+		k.rewritten = ""
 		k.watcher.answered(id, answer)
 		k.repairs++
 		k.settled()
@@ -110,7 +128,16 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	if !d.Deleted && live.State == drift.Absent { // only out of sight
 		d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
 	}
-	if d.Deleted || len(d.Changes) > 0 {
+	if !report {
+		fought := k.fight.Active()
+		if k.fight.Corrected(c.options.Fights, live, d.Manager, d.Changes, done) {
+			d.Fight, d.Corrections = drift.FightBegan, k.fight.Count
+		}
+		if fought {
+			return // was told when it began, and will be when it ends
+		}
+	}
+	if d.Deleted || len(d.Changes) > 0 || d.Fight != "" {
 		c.notices.drifted(k.target, d)
 	} else {
 		// Somebody took fields over without changing them, or wrote other ones of

@@ -33,6 +33,11 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 				return
 			}
 		}
+		if err == nil {
+			if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
+				err = &imageRewritten{problems}
+			}
+		}
 		var t trial
 		// An object that is there, though not among the marked ones, may have
 		// got the mark of another agent just now; and whoever made it wants
