@@ -30,11 +30,11 @@ const (
 	isRefused  verdict = "refused"
 
 	// Of policies.
-	passes   verdict = "passed"
-	warns    verdict = "warned"
-	denies   verdict = "denied"
-	noAnswer verdict = "no answer" // which denies
-	unasked  verdict = ""          // there are no policies
+	passes     verdict = "passed"
+	warns      verdict = "warned"
+	denies     verdict = "denied"
+	unanswered verdict = "unanswered" // which denies
+	unasked    verdict = ""           // there are no policies
 )
 
 // verifiedImage is an image and all that its registry has about it.
@@ -141,7 +141,7 @@ func newVerification(found *examined, judged error) verification {
 	}
 	for i := range v.Images {
 		image := &v.Images[i]
-		if image.Policy = v.policyOn(*image); image.Policy == denies || image.Policy == noAnswer {
+		if image.Policy = v.policyOn(*image); image.Policy == denies || image.Policy == unanswered {
 			image.Verdict = isRefused
 		}
 	}
@@ -185,7 +185,7 @@ func newPolicyVerdict(r policies.PolicyResult, places map[string]render.Place) p
 	out := policyVerdict{Policy: r.Policy, Verdict: passes, Denied: messages(r.Denied), Warned: messages(r.Warned), Problem: r.Problem}
 	switch {
 	case r.Problem != "":
-		out.Verdict = noAnswer
+		out.Verdict = unanswered
 	case len(r.Denied) > 0:
 		out.Verdict = denies
 	case len(r.Warned) > 0:
@@ -204,7 +204,7 @@ func (v verification) policyOn(image verifiedImage) verdict {
 	for _, p := range v.Policies {
 		switch {
 		case p.Problem != "":
-			return noAnswer
+			return unanswered
 		case slices.ContainsFunc(p.Denied, about):
 			out = denies
 		case slices.ContainsFunc(p.Warned, about) && out != denies:
