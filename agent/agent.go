@@ -189,6 +189,9 @@ func (a *Agent) watchBranch(ctx context.Context) {
 			if !failing {
 				a.log.Error().Err(err).Str("reason", classify(err).name).Msg("the branch cannot be read; what runs is kept")
 			}
+			if !failing && head == "" {
+				a.keepWithoutGit(ctx)
+			}
 			failing = true
 		default:
 			a.metrics.fetches.WithLabelValues("ok").Inc()

@@ -42,12 +42,14 @@ func (w *world) revision(tree gitsync.Tree) gitsync.Revision {
 	}
 	rev := gitsync.Revision{Commit: id, Tree: tree}
 	switch {
+	case w.unread != nil:
+		return rev
 	case w.root != "":
 		rev.Parents, w.root = []gitsync.Commit{w.root}, ""
 	case w.commits > 1:
 		rev.Parents = []gitsync.Commit{gitsync.Commit(fmt.Sprint(w.commits - 1))}
 	}
-	if w.unread == nil && !w.broken {
+	if !w.broken {
 		w.history = append(w.history, rev)
 	}
 	return rev

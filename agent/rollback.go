@@ -7,8 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
@@ -218,6 +221,40 @@ func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift
 	return held
 }
 
+// keepWithoutGit keeps everything that runs against drift, as it was accepted,
+// where the branch cannot be read at the start. Whatever the repository demanded
+// of it was met then; the agent's own demands are asked again.
+func (a *Agent) keepWithoutGit(ctx context.Context) {
+	nothing, err := policies.NewTightening(nil)
+	if err != nil {
+		panic(err) // of no rules there is nothing to be wrong
+	}
+	var g errgroup.Group
+	g.SetLimit(keptAtOnce)
+	for name, cluster := range a.edges.Clusters {
+		accepted, err := cluster.Accepted(ctx)
+		if err != nil {
+			a.log.Warn().Err(err).Str("environment", name).Msg("what runs cannot be looked up, and is not kept against drift until the branch can be read")
+			continue
+		}
+		for _, one := range accepted {
+			if one.Target.Environment == name && one.Commit != "" {
+				g.Go(func() error {
+					a.keepRunning(ctx, job{
+						revision: gitsync.Revision{Commit: one.Commit}, target: one.Target, repository: &repository{commit: one.Commit, trust: nothing},
+						environment: environments.Environment{Name: name},
+					})
+					return nil
+				})
+			}
+		}
+	}
+	_ = g.Wait()
+}
+
+// keptAtOnce bounds how many targets are looked up at the same time.
+const keptAtOnce = 8
+
 // keepRunning keeps what runs against drift though the commit is refused,
 // where nothing is kept yet because the agent was started anew.
 func (a *Agent) keepRunning(ctx context.Context, j job) {
@@ -237,6 +274,9 @@ func (a *Agent) keepRunning(ctx context.Context, j job) {
 	for _, g := range goods {
 		if g.Release.Digest != runs.Release {
 			continue
+		}
+		if j.environment.Drift == "" { // no commit says how it is kept
+			j.environment = g.Terms.Environment
 		}
 		verified, err := a.mayReturn(ctx, j, g)
 		if err == nil {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +200,25 @@ func TestWhatRunsIsKeptAfterARestartThoughTheHeadIsRefused(t *testing.T) {
 		w.expect("applies of what runs", w.count("dev/web 0"), 1)
 		w.expect("the reason", w.state(web).Problem.Reason, "ImageRefused")
 		w.expect("the stage", w.state(web).Stage, promote.StageFailed)
+	})
+}
+
+// catalogue 61
+func TestWhatRunsIsKeptWhereGitCannotBeReadAtTheStart(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) {
+		w.unread = errors.New("no answer")
+		runs := w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: runs.Digest}}, "0"
+	}, func(w *world) {
+		w.expect("applies of what runs", w.count("dev/web 0"), 1)
+		w.pass(time.Hour)
+		w.expect("applies of what runs after an hour", w.count("dev/web 0"), 1)
+		w.mu.Lock()
+		w.unread = nil
+		w.mu.Unlock()
+		w.push(map[string]string{"base/web.yaml": labelled("new")})
+		w.expect("applies of the head once git is back", w.count("dev/web 2"), 1)
+		w.expect("the stage", w.state(web).Stage, "healthy")
 	})
 }
 
