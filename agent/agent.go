@@ -42,6 +42,9 @@ type Options struct {
 	Render render.Options
 	Warm   func(context.Context)
 	Log    zerolog.Logger
+	// Leadership tells which of several replicas works; nil where there is one.
+	// Run is for that one alone: the others answer HTTP.
+	Leadership func() Leadership
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -99,13 +102,16 @@ func New(edges Edges, options Options) *Agent {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.Leadership == nil {
+		options.Leadership = func() Leadership { return Leadership{} }
+	}
 	a := &Agent{
 		options: options, edges: edges, log: options.Log, now: options.Now,
 		renderer:     render.New(options.Render),
 		previews:     render.New(options.Render),
 		history:      newHistory(edges.Source),
 		newcomers:    newcomers{before: map[string]drift.Accepted{}},
-		metrics:      newMetrics(),
+		metrics:      newMetrics(options.Leadership),
 		board:        newBoard(options.Now),
 		workers:      map[string]*worker{},
 		fetch:        make(chan struct{}, 1),
@@ -146,8 +152,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	return a.running.Wait()
 }
 
-// Ready reports whether the branch has been read since the start.
-func (a *Agent) Ready() bool { return a.synced.Load() }
+// Ready reports whether the branch has been read since the start. A replica that
+// stands by is ready to do that.
+func (a *Agent) Ready() bool { return a.synced.Load() || a.options.Leadership().Standby }
 
 // Event takes a hint that something moved; it never blocks.
 func (a *Agent) Event(e gitsync.Event) {

@@ -53,6 +53,8 @@ type Config struct {
 	Tags TagsConfig `json:"tags,omitempty,omitzero"`
 	// Where the agent listens.
 	HTTP HTTPConfig `json:"http,omitempty,omitzero"`
+	// Which of several replicas works.
+	Leadership LeadershipConfig `json:"leadership,omitempty,omitzero"`
 	// What the agent logs.
 	Log LogConfig `json:"log,omitempty,omitzero"`
 }
@@ -171,6 +173,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.Tags.Poll, environments.Duration(30*time.Second))
 	fill(&c.HTTP.Public, ":8080")
 	fill(&c.HTTP.Internal, ":8081")
+	c.Leadership = c.Leadership.withDefaults()
 	fill(&c.Log.Level, "info")
 	fill(&c.Log.Format, "json")
 	for i := range c.Environments {
@@ -203,11 +206,14 @@ var configTrustSource string
 //go:embed config_render.go
 var configRenderSource string
 
+//go:embed config_leadership.go
+var configLeadershipSource string
+
 //go:embed secret.go
 var secretSource string
 
 var configSchema = sync.OnceValue(func() *environments.Schema {
-	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, configTrustSource, configRenderSource, secretSource, environments.TrustSource)
+	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, configTrustSource, configRenderSource, configLeadershipSource, secretSource, environments.TrustSource)
 })
 
 // ConfigSchema is the JSON Schema of the agent's configuration.

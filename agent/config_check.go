@@ -56,6 +56,7 @@ func (c Config) check(doc *environments.Document) {
 	c.checkLevels(doc)
 	c.checkRender(doc)
 	c.checkRegistries(doc)
+	c.Leadership.check(doc)
 	checkListen(doc, "http.public", c.HTTP.Public)
 	checkListen(doc, "http.internal", c.HTTP.Internal)
 	if d := c.withDefaults().HTTP; d.Public == d.Internal {

@@ -45,6 +45,7 @@ func TestTheSmallestConfigurationGetsTheDefaults(t *testing.T) {
 		Render:       agent.RenderConfig{Unlisted: agent.UnlistedRefuse},
 		Tags:         agent.TagsConfig{Poll: environments.Duration(30 * time.Second)},
 		HTTP:         agent.HTTPConfig{Public: ":8080", Internal: ":8081"},
+		Leadership:   agent.LeadershipConfig{Lease: environments.Duration(15 * time.Second), Renew: environments.Duration(10 * time.Second), Retry: environments.Duration(2 * time.Second)},
 		Log:          agent.LogConfig{Level: "info", Format: "json"},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

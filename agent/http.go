@@ -45,6 +45,7 @@ func (a *Agent) Internal(further ...prometheus.Gatherer) http.Handler {
 // Status is the state of all environments that the agent owns, in the order in
 // which digests go through them.
 type Status struct {
+	Leadership   Leadership          `json:"leadership"`
 	Commit       gitsync.Commit      `json:"commit"`
 	Environments []EnvironmentStatus `json:"environments"`
 }

@@ -18,7 +18,7 @@ type metrics struct {
 	rollbackSeconds prometheus.Histogram
 }
 
-func newMetrics() *metrics {
+func newMetrics(leadership func() Leadership) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
@@ -36,9 +36,15 @@ func newMetrics() *metrics {
 		reports:   counter("pawl_reports_total", "Reports to GitHub, by state, or failed.", "state"),
 		proposals: counter("pawl_proposals_total", "Promotion pull requests brought up to date, by what came of it.", "environment", "result"),
 	}
+	leader := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_leader", Help: "1 while this replica is the one that works."}, func() float64 {
+		if leadership().Standby {
+			return 0
+		}
+		return 1
+	})
 	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, by what came of it: returned or impossible.", "environment", "result")
 	m.rollbackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_rollback_seconds",
 		Help: "From seeing a release fail to having applied the last good one.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
-	m.registry.MustRegister(m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
+	m.registry.MustRegister(leader, m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
 	return m
 }

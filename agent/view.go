@@ -11,7 +11,7 @@ import (
 
 // Status returns the state of every environment that the agent owns.
 func (a *Agent) Status() Status {
-	var status Status
+	status := Status{Leadership: a.options.Leadership()}
 	var order []string
 	if p := a.current.Load(); p != nil {
 		status.Commit = p.Revision.Commit

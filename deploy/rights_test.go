@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -293,5 +294,20 @@ func TestTheAgentWritesOnlyInventoriesInItsNamespace(t *testing.T) {
 	}
 	if _, err := inventories.List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Error("inventories cannot be listed:", err)
+	}
+
+	leases := cluster.agent.CoordinationV1().Leases(deploy.Namespace)
+	lease, err := leases.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "pawl-leader-guard"}}, metav1.CreateOptions{})
+	t.Cleanup(func() {
+		_ = cluster.admin.CoordinationV1().Leases(deploy.Namespace).Delete(context.Background(), "pawl-leader-guard", metav1.DeleteOptions{})
+	})
+	if err != nil {
+		t.Fatal("a Lease cannot be made:", err)
+	}
+	if _, err := leases.Update(t.Context(), lease, metav1.UpdateOptions{}); err != nil {
+		t.Error("the Lease cannot be renewed:", err)
+	}
+	if _, err := leases.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "another"}}, metav1.CreateOptions{}); err == nil || !strings.Contains(err.Error(), "inventories") {
+		t.Errorf("another's Lease: %v, want the guard's refusal", err)
 	}
 }

@@ -63,13 +63,13 @@ func runAgent(ctx context.Context, config agent.Config, out io.Writer) error {
 	}
 	defer internal.Close()
 
-	w, err := wire(config, log)
+	r, err := newReplica(config, public.Addr(), log)
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer r.close()
 
-	guards, err := w.builder.Guards(ctx)
+	guards, err := r.wired.Load().builder.Guards(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf("start a process that renders: %w", err)
@@ -79,11 +79,17 @@ func runAgent(ctx context.Context, config agent.Config, out io.Writer) error {
 		log.Info().Str("guards", guards.String()).Msg("rendering is sealed")
 	}
 
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.agent.Run(ctx) })
-	g.Go(func() error { return serve(ctx, public, w.agent.Public(w.webhook)) })
-	g.Go(func() error { return serve(ctx, internal, w.agent.Internal(w.collectors)) })
-	log.Info().Str("version", version).Str("repository", config.Repository.Name).Str("public", public.Addr().String()).Msg("agent running")
+	// HTTP is served until the work has ended: whoever listens at the public
+	// address is the replica of that identity, see identity.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g, working := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer stop()
+		return r.run(working)
+	})
+	g.Go(func() error { return serve(serving, public, http.HandlerFunc(r.public)) })
+	g.Go(func() error { return serve(serving, internal, http.HandlerFunc(r.internal)) })
+	log.Info().Str("version", version).Str("repository", config.Repository.Name).Str("public", public.Addr().String()).Str("replica", r.identity).Msg("agent running")
 	err = g.Wait()
 	log.Info().Msg("agent stopped")
 	return err

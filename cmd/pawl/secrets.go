@@ -16,10 +16,7 @@ import (
 func secrets(config agent.Config) func(context.Context, agent.SecretKey) ([]byte, error) {
 	return func(ctx context.Context, k agent.SecretKey) ([]byte, error) {
 		doing := fmt.Sprintf("read Secret %s/%s", config.Namespace, k.Name)
-		access, err := rest.InClusterConfig()
-		if err != nil {
-			access, err = clusterAccess(config.Environments[0])
-		}
+		access, err := ownCluster(config)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
@@ -37,4 +34,13 @@ func secrets(config agent.Config) func(context.Context, agent.SecretKey) ([]byte
 		}
 		return text, nil
 	}
+}
+
+// ownCluster is the one that the agent runs in, or else that of its first
+// environment.
+func ownCluster(config agent.Config) (*rest.Config, error) {
+	if access, err := rest.InClusterConfig(); err == nil {
+		return access, nil
+	}
+	return clusterAccess(config.Environments[0])
 }

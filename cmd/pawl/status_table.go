@@ -17,6 +17,10 @@ import (
 // writeStatus prints the table for people: the rows of an application stand
 // together, in the order in which digests go through the environments.
 func writeStatus(w io.Writer, status agent.Status, now time.Time) {
+	if l := status.Leadership; l.Standby {
+		fmt.Fprintf(w, "This replica stands by; %s works. Ask that one.\n", orNone(l.Leader))
+		return
+	}
 	type row struct{ application, text string }
 	var rows []row
 	for _, e := range status.Environments {
@@ -43,6 +47,14 @@ func writeStatus(w io.Writer, status agent.Status, now time.Time) {
 	for line := range strings.Lines(text.String()) {
 		fmt.Fprintln(w, strings.TrimRight(line, " \n")) // the padding of empty notes
 	}
+}
+
+// orNone names a replica.
+func orNone(replica string) string {
+	if replica == "" {
+		return "none"
+	}
+	return oneLine(replica)
 }
 
 // notes say what a target waits for, most urgent first.

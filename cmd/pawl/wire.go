@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/lease"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/drift/cluster"
 	"github.com/pawl-dev/pawl/gitsync/gogit"
@@ -24,36 +26,40 @@ import (
 	"github.com/pawl-dev/pawl/render/sealed"
 )
 
-// wired is an agent with its edges.
+// wired is an agent with its edges, for one term of leading.
 type wired struct {
-	agent      *agent.Agent
-	webhook    http.Handler // nil where there are no webhooks
-	collectors prometheus.Gatherer
-	clusters   []*cluster.Cluster
-	builder    *sealed.Pool
+	agent    *agent.Agent
+	public   http.Handler
+	internal http.Handler
+	clusters []*cluster.Cluster
+	builder  *sealed.Pool
+	// fence lets nothing through to clusters and GitHub until it is opened.
+	fence *lease.Fence
+	once  sync.Once // of close
 }
 
 // close ends what the edges do on their own.
 func (w *wired) close() {
-	for _, c := range w.clusters {
-		c.Close()
-	}
-	if w.builder != nil {
-		_ = w.builder.Close()
-	}
+	w.once.Do(func() {
+		for _, c := range w.clusters {
+			c.Close()
+		}
+		if w.builder != nil {
+			_ = w.builder.Close()
+		}
+	})
 }
 
 // wire builds the edges in the order of the flow, and the agent on them.
 // Nothing is sent yet.
-func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
-	w := &wired{}
+func wire(config agent.Config, leadership func() agent.Leadership, log zerolog.Logger) (_ *wired, err error) {
+	w := &wired{fence: &lease.Fence{}}
 	defer func() {
 		if err != nil {
 			w.close()
 		}
 	}()
 	metrics := prometheus.NewRegistry()
-	w.collectors = metrics
 
 	client, err := registries(config)
 	if err != nil {
@@ -67,7 +73,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 	}
 	w.builder = sealed.New(sealed.Options{})
 	rendering := renderOptions(config, w.builder)
-	forge, err := forge(config, metrics, log)
+	forge, err := forge(config, w.fence, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +93,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 	for _, e := range config.Environments {
 		address := e.Kubeconfig + "#" + e.Context
 		if byAddress[address] == nil {
-			if byAddress[address], err = connect(e, config, notify, log); err != nil {
+			if byAddress[address], err = connect(e, config, w.fence, notify, log); err != nil {
 				return nil, err
 			}
 			w.clusters = append(w.clusters, byAddress[address])
@@ -96,11 +102,13 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 	}
 	w.agent = agent.New(edges, agent.Options{
 		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: rendering, Log: log,
-		Warm: func(ctx context.Context) { _ = w.builder.Warm(ctx, rendering.Limits) }, // what fails here fails again in a build, and is told then
-		Poll: time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
+		Leadership: leadership,
+		Warm:       func(ctx context.Context) { _ = w.builder.Warm(ctx, rendering.Limits) }, // what fails here fails again in a build, and is told then
+		Poll:       time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
 	})
+	var hooks http.Handler
 	if config.GitHub.Webhook != nil {
-		w.webhook, err = webhook.New(webhook.Options{
+		hooks, err = webhook.New(webhook.Options{
 			Repository: config.Repository.Name, Branch: config.Repository.Branch, App: appID(config),
 			Secret: func() (string, error) {
 				secret, err := config.GitHub.Webhook.Secret.Read()
@@ -112,6 +120,7 @@ func wire(config agent.Config, log zerolog.Logger) (_ *wired, err error) {
 			return nil, fmt.Errorf("github.webhook: %w", err)
 		}
 	}
+	w.public, w.internal = w.agent.Public(hooks), w.agent.Internal(metrics)
 	return w, nil
 }
 
@@ -147,7 +156,7 @@ func source(config agent.Config, forge *github.Forge) (*gogit.Mirror, error) {
 }
 
 // forge speaks with GitHub, as a token's owner or as an App.
-func forge(config agent.Config, metrics *prometheus.Registry, log zerolog.Logger) (*github.Forge, error) {
+func forge(config agent.Config, fence *lease.Fence, metrics *prometheus.Registry, log zerolog.Logger) (*github.Forge, error) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pawl_github_requests_total", Help: "Requests to GitHub, by method, status (0: no answer) and whether it cost quota.",
 	}, []string{"method", "status", "cached"})
@@ -155,8 +164,10 @@ func forge(config agent.Config, metrics *prometheus.Registry, log zerolog.Logger
 		Name: "pawl_github_rate_limit_remaining", Help: "What is left of GitHub's hourly quota, by its last answer.",
 	})
 	metrics.MustRegister(requests, remaining)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = fence.DialContext
 	options := github.Options{
-		URL: config.GitHub.API, Repository: config.Repository.Name, Log: log,
+		URL: config.GitHub.API, Repository: config.Repository.Name, Log: log, Transport: fence.Transport(transport),
 		Observe: func(e github.Exchange) {
 			requests.WithLabelValues(e.Method, strconv.Itoa(e.Status), strconv.FormatBool(e.Cached)).Inc()
 			if e.Remaining >= 0 {
@@ -179,13 +190,18 @@ func forge(config agent.Config, metrics *prometheus.Registry, log zerolog.Logger
 	return github.New(options)
 }
 
-// connect makes the edge to the cluster of an environment.
-func connect(e agent.EnvironmentConfig, config agent.Config, notify func(drift.Notice), log zerolog.Logger) (*cluster.Cluster, error) {
+// connect makes the edge to the cluster of an environment. Without a fence, as
+// for a person's command, it does not matter who leads.
+func connect(e agent.EnvironmentConfig, config agent.Config, fence *lease.Fence, notify func(drift.Notice), log zerolog.Logger) (*cluster.Cluster, error) {
 	access, err := clusterAccess(e)
 	if err != nil {
 		return nil, fmt.Errorf("environment %s: %w", e.Name, err)
 	}
 	access.UserAgent = "pawl/" + version
+	if fence != nil {
+		access.Wrap(fence.Transport)
+		access.Dial = fence.DialContext
+	}
 	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Notify: notify, Log: log})
 }
 

@@ -95,3 +95,9 @@ func (p *Process) Tail(lines int) string {
 	all := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(all[max(len(all)-lines, 0):], "\n")
 }
+
+// Freeze stops the agent where it stands, as SIGSTOP, until Thaw.
+func (p *Process) Freeze() error { return p.command.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets it run on.
+func (p *Process) Thaw() error { return p.command.Process.Signal(syscall.SIGCONT) }

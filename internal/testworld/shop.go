@@ -199,3 +199,44 @@ func freeAddress() (string, error) {
 	}
 	return listener.Addr().String(), listener.Close()
 }
+
+// Replica is the same shop as another replica of its agent sees it: with
+// addresses and a log of its own, in a folder of its own.
+func (s *Shop) Replica(folder string) (*Shop, error) {
+	other := *s
+	other.Folder, other.Config = folder, filepath.Join(folder, "agent.yaml")
+	var err error
+	if other.Public, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if other.Internal, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(s.Config)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(other.Config, text, 0o600); err != nil {
+		return nil, err
+	}
+	return &other, other.Configure(func(config map[string]any) {
+		config["http"] = map[string]any{"public": other.Public, "internal": other.Internal}
+	})
+}
+
+// Configure changes the agent's configuration, for its next start.
+func (s *Shop) Configure(change func(config map[string]any)) error {
+	text, err := os.ReadFile(s.Config)
+	if err != nil {
+		return err
+	}
+	config := map[string]any{}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return err
+	}
+	change(config)
+	if text, err = yaml.Marshal(config); err != nil {
+		return err
+	}
+	return os.WriteFile(s.Config, text, 0o600)
+}
