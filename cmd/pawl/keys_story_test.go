@@ -33,9 +33,14 @@ func TestAKeyIsReplacedWithoutARestart(t *testing.T) {
 	byOld := s.image("web", "old")
 	s.green(s.commit("signed by the key in the file", repo("two", 1, byOld.String())), "dev")
 
-	_, err := s.File("release.pub", next.Public())
-	s.must(err)
+	// While a key cannot be read nothing is judged.
 	mark := s.mark()
+	_, err := s.File("release.pub", []byte("no key"))
+	s.must(err)
+	s.red(s.commit("while the key is unreadable", repo("three", 1, byVault.String())), "dev", "TrustUnreadable", "release.pub")
+
+	_, err = s.File("release.pub", next.Public())
+	s.must(err)
 	s.red(s.commit("an image that the old key signed", repo("three", 1, s.image("web", "new").String())), "dev", "ImageRefused", `no signature by one of the keys "release", "vault"`)
 	s.commit("back to what runs", repo("two", 1, byOld.String()))
 	s.red(s.commit("nothing new", map[string]string{"README.md": "nothing new"}), "dev", "ImageRefused", byOld.DigestStr()[:15])
