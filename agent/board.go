@@ -60,6 +60,7 @@ type kept struct {
 type settings struct {
 	drift         environments.DriftMode
 	healthTimeout environments.Duration
+	prune         int // Prune.Percent
 	baseline      *Baseline
 	demands       string         // of the repository, see repository.fingerprint
 	commit        gitsync.Commit // where every commit has to be noted
@@ -276,11 +277,12 @@ func (b *board) note(t environments.Target, v policies.Verified, what drift.Appl
 
 // resume gives a target that is kept at this very release, in this very way, at
 // whatever commit it was applied, the stage of its health. It reports whether
-// it was.
+// it was. A target with objects that wait to be deleted is not: the commit may
+// have the word for them.
 func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings, r render.Release) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.kept[t]; k == nil || k.release != r.Digest || k.done == nil || k.settings != s || k.held != nil {
+	if k := b.kept[t]; k == nil || k.release != r.Digest || k.done == nil || k.done.applied.Held != nil || k.settings != s || k.held != nil {
 		return false
 	}
 	b.show(t, commit, true)
@@ -319,7 +321,7 @@ func (b *board) notice(n drift.Notice) {
 		return // still being applied; applied takes it from here
 	}
 	b.change(n.Target, state.Commit, func(s *promote.TargetState) {
-		if s.Stage == promote.StageWaiting || s.Stage == promote.StageHealthy || s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonRolledBack {
+		if s.Stage == promote.StageWaiting || s.Stage == promote.StagePruneHeld || s.Stage == promote.StageHealthy || s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonRolledBack {
 			k.settle(s)
 		}
 	})
@@ -352,6 +354,11 @@ func (k *kept) see(h drift.Health, now time.Time) {
 // settle gives an applied target the stage that its health stands for.
 func (k *kept) settle(s *promote.TargetState) {
 	s.Stage, s.Health, s.Since, s.Problem = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}
+	var held *drift.PruneHeld
+	if k.done != nil && k.done.applied.Held != nil {
+		held = k.done.applied.Held
+		s.Stage, s.Problem = promote.StagePruneHeld, problem(held)
+	}
 	switch {
 	case k.held != nil:
 		s.Stage, s.Problem = promote.StageFailed, k.held.problem(k.health)
@@ -362,6 +369,8 @@ func (k *kept) settle(s *promote.TargetState) {
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
 		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: "Fix forward on the branch, or merge a revert.", Did: k.stuck}
+	case k.healthy != nil && held != nil:
+		s.Health = *k.healthy
 	case k.healthy != nil:
 		s.Stage, s.Health, s.Since = promote.StageHealthy, *k.healthy, k.since
 	default:

@@ -44,6 +44,9 @@ func TestWhatTheBoardSays(t *testing.T) {
 	}
 	keep := func(b *board) { b.keep(web, usual, drift.Good{Release: a}, nil, nil) }
 	applied := func(b *board) { b.applied(web, "1", policies.Verified{}, drift.Applied{}) }
+	appliedBut := func(b *board) {
+		b.applied(web, "1", policies.Verified{}, drift.Applied{Held: &drift.PruneHeld{Target: web}})
+	}
 	good, bad, moving := sees("a", drift.Current), sees("a", drift.Failed), sees("a", drift.Progressing)
 	next := func(b *board) { b.begin("dev", "2", []environments.Target{web}, promote.Problem{}) }
 	resumes := func(want bool, s settings, r render.Release) func(*board) {
@@ -79,6 +82,10 @@ func TestWhatTheBoardSays(t *testing.T) {
 		{"another patience waits for another word", steps(keep, applied, bad, func(b *board) { b.keep(web, patient, drift.Good{Release: a}, nil, nil) }, applied, good), "1 waiting for health, 1 failed, 1 waiting for health, 1 healthy"},
 		{"an apply that ends after the next commit began says nothing of it", steps(keep, next, applied, good), "1 ended, 2 queued"},
 		{"a problem with pawl.yaml ends the commit's story", steps(keep, applied, func(b *board) { b.begin("dev", "2", nil, promote.Problem{Reason: "PipelineInvalid"}) }, good), "1 waiting for health, 1 ended, 2 PipelineInvalid"},
+		{"what is held is not healthy, however well it is", steps(keep, appliedBut, good, moving, good), "1 pruning is held, 1 pruning is held"},
+		{"what is held fails like all else", steps(keep, appliedBut, good, bad, good), "1 pruning is held, 1 pruning is held, 1 failed, 1 pruning is held"},
+		{"what is held is looked at again with each commit", steps(keep, appliedBut, good, next, resumes(false, usual, a)), "1 pruning is held, 1 pruning is held, 1 ended, 2 queued"},
+		{"once it is deleted health decides", steps(keep, appliedBut, good, applied), "1 pruning is held, 1 pruning is held, 1 healthy"},
 		{"drift says nothing", steps(keep, applied, func(b *board) { b.notice(drift.Notice{Target: web, Release: "a", Drift: &drift.Drift{}}) }), "1 waiting for health"},
 	} {
 		b, said := boardOf()

@@ -68,7 +68,7 @@ func (a *Agent) change(ctx context.Context, j job, built render.Result, accepted
 func headOf(rev gitsync.Revision) gitsync.CommitInfo {
 	return gitsync.CommitInfo{
 		Commit: rev.Commit, Parents: rev.Parents, Author: rev.Author, Committed: rev.Committed,
-		Subject: rev.Subject, Signature: rev.Signature,
+		Subject: rev.Subject, Words: rev.Words, Signature: rev.Signature,
 	}
 }
 

@@ -40,7 +40,7 @@ func (w *world) revision(tree gitsync.Tree) gitsync.Revision {
 	if n := len(w.history); n > 0 && w.history[n-1].Commit == id {
 		return w.history[n-1]
 	}
-	rev := gitsync.Revision{Commit: id, Tree: tree}
+	rev := gitsync.Revision{Commit: id, Tree: tree, Words: w.words}
 	switch {
 	case w.unread != nil:
 		return rev
@@ -50,6 +50,7 @@ func (w *world) revision(tree gitsync.Tree) gitsync.Revision {
 		rev.Parents = []gitsync.Commit{gitsync.Commit(fmt.Sprint(w.commits - 1))}
 	}
 	if !w.broken {
+		w.words = nil
 		w.history = append(w.history, rev)
 	}
 	return rev

@@ -32,6 +32,11 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 		return err
 	}
 	p, stage := problem(err), promote.StageFailed
+	if as[*drift.PruneHeld](err) { // the board has it: the release is applied, and its health is watched
+		a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, p.Reason).Inc()
+		log.Warn().Str("reason", p.Reason).Msg(p.Text)
+		return err
+	}
 	var unpinned *render.UnpinnedError
 	switch {
 	case errors.As(err, &unpinned) && promote.AwaitsDigest(j.environment, unpinned.Images()):
@@ -95,9 +100,15 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 		return false, err
 	}
 
+	word, err := a.pruneWord(ctx, j, built, accepted)
+	if err != nil {
+		return false, err
+	}
+
 	at(promote.StageApplying)
 	terms := drift.Terms{Environment: j.environment, Demands: settings.demands}
 	a.board.keep(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
+	terms.Word = word // which is good once, and not remembered
 	applied, err := cluster.Apply(ctx, verified, terms)
 	if err != nil {
 		return false, err
@@ -106,6 +117,9 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 		return false, err
 	}
 	a.board.applied(j.target, j.revision.Commit, verified, applied)
+	if applied.Held != nil { // looked at again: somebody may delete it by hand
+		return false, applied.Held
+	}
 	return false, nil
 }
 
@@ -136,7 +150,7 @@ func (a *Agent) settings(j job, base *Baseline) (settings, error) {
 		return settings{}, err
 	}
 	s := settings{
-		drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout,
+		drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout, prune: j.environment.Prune.Percent(),
 		baseline: base, demands: j.repository.fingerprint(j.environment.Name),
 	}
 	if of.Commit.Signed != policies.SignedNone || of.Approvals > 0 {

@@ -59,7 +59,7 @@ type Tags interface {
 // the agent as drift.Notice.
 type Cluster interface {
 	// Plan tells what Apply would do, by dry run and without writing.
-	Plan(ctx context.Context, v policies.Verified) (drift.Plan, error)
+	Plan(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Plan, error)
 	// Accepted is what each target was last brought to, now or before a restart.
 	Accepted(ctx context.Context) ([]drift.Accepted, error)
 	// Remember keeps a release that was healthy; Good returns those that are kept,

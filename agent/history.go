@@ -34,7 +34,7 @@ func (h *history) saw(rev gitsync.Revision) {
 	h.revisions.Add(rev.Commit, rev)
 	h.commits.Add(rev.Commit, gitsync.CommitInfo{
 		Commit: rev.Commit, Parents: rev.Parents, Author: rev.Author, Committed: rev.Committed,
-		Subject: rev.Subject, Signature: rev.Signature,
+		Subject: rev.Subject, Words: rev.Words, Signature: rev.Signature,
 	})
 }
 

@@ -62,6 +62,8 @@ var reasons = []reason{
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them.", as[*drift.Conflict]},
 	{"LiveUnknown", retry, "What cannot be read is never taken for absent. The agent goes on trying.", as[*drift.UnknownLive]},
+	{"LiveUnknown", retry, "", leftUnread},
+	{"PruneHeld", stalled, "", as[*drift.PruneHeld]},
 	{"Failed", retry, "The agent goes on trying.", func(error) bool { return true }},
 }
 
@@ -82,6 +84,12 @@ func denied(kind policies.DenialKind) func(error) bool {
 		var r *policies.Refusal
 		return errors.As(err, &r) && slices.ContainsFunc(r.Denials, func(d policies.Denial) bool { return d.Kind == kind })
 	}
+}
+
+// leftUnread reports whether pruning waits for what could not be read.
+func leftUnread(err error) bool {
+	var h *drift.PruneHeld
+	return errors.As(err, &h) && len(h.Unread) > 0
 }
 
 // classify finds the reason of an error.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
@@ -31,6 +32,8 @@ func TestClassify(t *testing.T) {
 		{"a build that was stopped is told from one that fails", &render.Error{Err: &render.Unfinished{Reason: "time"}}, "RenderUnfinished", stalled},
 		{"a registry that is down is asked again soon", &policies.Unavailable{}, "EvidenceUnavailable", retry},
 		{"a branch that is gone is looked for again", &gitsync.BranchGone{}, "BranchGone", retry},
+		{"pruning that is held waits for a person", &drift.PruneHeld{}, "PruneHeld", stalled},
+		{"unless what left cannot be read", &drift.PruneHeld{Unread: []drift.Unread{{}}}, "LiveUnknown", retry},
 		{"wrapping does not hide the cause", fmt.Errorf("outer: %w", &render.Error{Err: errors.New("x")}), "RenderFailed", stalled},
 		{"what nobody knows is tried again", errors.New("odd"), "Failed", retry},
 	} {

@@ -55,7 +55,9 @@ type world struct {
 
 	applied []string // "dev/web 2": a target and the commit
 	applies func(context.Context, render.Release) error
-	silent  bool // clusters do not tell health by themselves
+	prunes  func(drift.Terms) *drift.PruneHeld // what an apply holds; nil: nothing
+	words   []gitsync.Word                     // of the next commit
+	silent  bool                               // clusters do not tell health by themselves
 	// accepted is what was applied last, by an earlier run or by this one.
 	accepted []drift.Accepted
 	goods    map[string][]drift.Good // by target, the newest first
@@ -184,7 +186,7 @@ func (w *world) Resolve(context.Context, string, environments.Track) (promote.Fo
 	return promote.Found{Digest: w.tag, Tag: "main"}, nil
 }
 
-func (w *world) Plan(context.Context, policies.Verified) (drift.Plan, error) {
+func (w *world) Plan(context.Context, policies.Verified, drift.Terms) (drift.Plan, error) {
 	return drift.Plan{}, nil
 }
 
@@ -192,6 +194,10 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	r := v.Release()
 	w.mu.Lock()
 	applies, silent := w.applies, w.silent
+	var held *drift.PruneHeld
+	if w.prunes != nil && r.Target == web {
+		held = w.prunes(terms)
+	}
 	w.mu.Unlock()
 	if err := applies(ctx, r); err != nil {
 		return drift.Applied{}, err
@@ -201,13 +207,13 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	w.accepted = slices.DeleteFunc(w.accepted, func(a drift.Accepted) bool { return a.Target.String() == r.Target.String() })
 	w.accepted = append(w.accepted, drift.Accepted{
 		Target: environments.Target{Environment: r.Target.Environment, Application: r.Target.Application},
-		Commit: r.Commit, Release: r.Digest, Demands: terms.Demands, At: time.Now(),
+		Commit: r.Commit, Release: r.Digest, Demands: terms.Demands, At: time.Now(), Held: held != nil,
 	})
 	w.mu.Unlock()
 	if !silent {
 		w.health(r.Target, r.Digest, drift.Current)
 	}
-	return drift.Applied{}, nil
+	return drift.Applied{Held: held}, nil
 }
 
 func (w *world) Accepted(context.Context) ([]drift.Accepted, error) {

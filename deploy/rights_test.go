@@ -63,7 +63,7 @@ func TestNoRoleSaysMoreThanItMeans(t *testing.T) {
 				}
 				for _, protected := range []string{"namespaces", "persistentvolumeclaims", "customresourcedefinitions"} {
 					if slices.Contains(rule.Resources, protected) && slices.Contains(rule.Verbs, "delete") {
-						t.Errorf("%s may delete %s, which the agent never does", role, protected)
+						t.Errorf("%s may delete %s, which only prune-protected is for", role, protected)
 					}
 				}
 			}
@@ -72,6 +72,20 @@ func TestNoRoleSaysMoreThanItMeans(t *testing.T) {
 			if role, _, _ := unstructured.NestedString(o.Object, "roleRef", "name"); role != "" && !strings.HasPrefix(role, "pawl") {
 				t.Errorf("%s binds %s", key(o), role)
 			}
+		}
+	}
+}
+
+// catalogue 93
+func TestProtectedKindsAreDeletedByAComponentOnly(t *testing.T) {
+	t.Parallel()
+	rules := rulesOf(t, withComponents(t, "prune-protected"))["pawl-prune-protected"]
+	if len(rules) != 2 {
+		t.Fatalf("got %v", rules)
+	}
+	for _, rule := range rules {
+		if !slices.Equal(rule.Verbs, []string{"delete"}) {
+			t.Errorf("got %v", rule)
 		}
 	}
 }

@@ -13,6 +13,9 @@ type Terms struct {
 	// Demands identifies what the repository demanded at the release's commit; it
 	// is only remembered, see Accepted.
 	Demands string
+	// Word is what the commits since the one accepted last say may be deleted;
+	// nil if they say nothing.
+	Word *PruneWord
 }
 
 // Accepted is what a target was last brought to, remembered in the cluster: the
@@ -25,9 +28,12 @@ type Accepted struct {
 	Release string // the content's digest
 	Demands string // Terms.Demands
 	At      time.Time
+	// Held says that objects left the release and wait to be deleted.
+	Held bool
 }
 
-// Same reports whether both are of the same commit, release and demands.
+// Same reports whether both are of the same commit, release and demands,
+// with as much left to do.
 func (a Accepted) Same(other Accepted) bool {
-	return a.Commit == other.Commit && a.Release == other.Release && a.Demands == other.Demands
+	return a.Commit == other.Commit && a.Release == other.Release && a.Demands == other.Demands && a.Held == other.Held
 }

@@ -9,5 +9,7 @@ type Applied struct {
 	// Pending are objects that left the release and whose deletion is not yet
 	// confirmed; they stay in the inventory.
 	Pending []ObjectID
-	Took    time.Duration
+	// Held says what was not deleted though it left; nil if nothing.
+	Held *PruneHeld
+	Took time.Duration
 }

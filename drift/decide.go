@@ -17,6 +17,10 @@ type Situation struct {
 	// Live is what each object that is wanted or in the inventory looks like.
 	// An object that is not in it is unknown.
 	Live map[ObjectID]Live
+	// MaxPercent is the share of the inventory that may be deleted unasked, and
+	// Word what the commits say about it; nil if nothing.
+	MaxPercent int
+	Word       *PruneWord
 }
 
 // Decide returns what applying would do. It fails with ErrEmpty,
@@ -55,9 +59,12 @@ func Decide(s Situation) (Plan, error) {
 		if s.Live[id].State == Absent {
 			continue // gone already, which is all that pruning wants
 		}
-		action, reason := DecidePrune(id, s.Inventory.Entries[id], s.Live[id], s.Mark)
+		entry := s.Inventory.Entries[id]
+		entry.Leaving = "" // what was allowed is looked at below
+		action, reason := DecidePrune(id, entry, s.Live[id], s.Mark)
 		plan.Steps = append(plan.Steps, Step{Object: id, Action: action, Reason: reason})
 	}
+	plan.Held = guard(s, plan.Steps[len(wanted):])
 	return plan, nil
 }
 
@@ -105,16 +112,9 @@ func DecidePrune(id ObjectID, entry Entry, live Live, mark Mark) (Action, string
 		return Keep, "left the release, but was replaced by another object of the same name, so it was not deleted"
 	case entry.Adopted:
 		return Keep, "left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied"
-	case protected[[2]string{id.Group, id.Kind}]:
-		return Keep, fmt.Sprintf("left the release; a %s is not deleted with all that it holds. Delete it by hand if that is meant", id.Kind)
+	case entry.Leaving == LeavingUnasked && !live.Terminating && mustConfirm(id, live):
+		return Keep, "left the release, but has come to be protected since; it is not deleted without a word in a commit"
 	default:
 		return Delete, "left the release"
 	}
-}
-
-// protected kinds take other people's data with them when they are deleted.
-var protected = map[[2]string]bool{
-	{"", "Namespace"}:                                    true,
-	{"", "PersistentVolumeClaim"}:                        true,
-	{"apiextensions.k8s.io", "CustomResourceDefinition"}: true,
 }

@@ -77,7 +77,7 @@ func TestDecideOnOneWantedObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plan, err := Decide(Situation{Target: production, Mark: ours, Mode: c.mode, Wanted: wantedOf(c.digest, web), Inventory: c.inventory, Live: map[ObjectID]Live{web: c.live}})
+			plan, err := Decide(Situation{Target: production, Mark: ours, MaxPercent: 100, Mode: c.mode, Wanted: wantedOf(c.digest, web), Inventory: c.inventory, Live: map[ObjectID]Live{web: c.live}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,14 +109,14 @@ func TestDecideOnAnObjectThatLeftTheRelease(t *testing.T) {
 		"another object of the same name: kept": {conf, entry, with(asLeft, func(l *Live) { l.UID = "other" }), []Step{{Object: conf, Action: Keep, Reason: "left the release, but was replaced by another object of the same name, so it was not deleted"}}},
 		"there before us: kept":                 {conf, with(entry, func(e *Entry) { e.Adopted = true }), asLeft, []Step{{Object: conf, Action: Keep, Reason: "left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied"}}},
 		"there before us, and a crash: kept":    {conf, Entry{Version: "v1", Adopted: true}, asLeft, []Step{{Object: conf, Action: Keep, Reason: "left the release, but was there before it was first applied, so it was not deleted; it keeps what was applied"}}},
-		"a namespace: kept":                     {shop, entry, asLeft, []Step{{Object: shop, Action: Keep, Reason: "left the release; a Namespace is not deleted with all that it holds. Delete it by hand if that is meant"}}},
-		"a volume claim: kept":                  {claim, entry, asLeft, []Step{{Object: claim, Action: Keep, Reason: "left the release; a PersistentVolumeClaim is not deleted with all that it holds. Delete it by hand if that is meant"}}},
-		"a definition: kept":                    {widgets, entry, asLeft, []Step{{Object: widgets, Action: Keep, Reason: "left the release; a CustomResourceDefinition is not deleted with all that it holds. Delete it by hand if that is meant"}}},
+		"a namespace: kept":                     {shop, entry, asLeft, []Step{{Object: shop, Action: Keep, Reason: `left the release; it is deleted once a commit says "Pawl-Prune: production/web 1"`}}},
+		"a volume claim: kept":                  {claim, entry, asLeft, []Step{{Object: claim, Action: Keep, Reason: `left the release; it is deleted once a commit says "Pawl-Prune: production/web 1"`}}},
+		"a definition: kept":                    {widgets, entry, asLeft, []Step{{Object: widgets, Action: Keep, Reason: `left the release; it is deleted once a commit says "Pawl-Prune: production/web 1"`}}},
 		"named in the inventory by hand: kept":  {ObjectID{Group: "apps", Kind: "Deployment", Namespace: "kube-system", Name: "coredns"}, entry, Live{State: Present, UID: "uid"}, []Step{{Object: ObjectID{Group: "apps", Kind: "Deployment", Namespace: "kube-system", Name: "coredns"}, Action: Keep, Reason: "left the release, but no longer bears this target's mark, so it was not deleted"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plan, err := Decide(Situation{Target: production, Mark: ours, Wanted: wantedOf("wanted", web), Inventory: inventoryOf(c.e, c.id), Live: map[ObjectID]Live{web: {State: Absent}, c.id: c.live}})
+			plan, err := Decide(Situation{Target: production, Mark: ours, MaxPercent: 100, Wanted: wantedOf("wanted", web), Inventory: inventoryOf(c.e, c.id), Live: map[ObjectID]Live{web: {State: Absent}, c.id: c.live}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestWhatWasThereBeforeUsIsAdopted(t *testing.T) {
 
 func TestDecideRefuses(t *testing.T) {
 	t.Parallel()
-	situation := Situation{Target: production, Mark: ours, Wanted: wantedOf("wanted", web, conf), Inventory: inventoryOf(entry, web, conf, claim)}
+	situation := Situation{Target: production, Mark: ours, MaxPercent: 100, Wanted: wantedOf("wanted", web, conf), Inventory: inventoryOf(entry, web, conf, claim)}
 
 	t.Run("an empty release, whatever the inventory", func(t *testing.T) {
 		// catalogue 12
@@ -212,7 +212,7 @@ func TestDecideKeepsTheOrderOfStagesAndPrunesBackwards(t *testing.T) {
 	for _, id := range []ObjectID{hook, web, conf, shop, widgets} {
 		live[id] = Live{State: Absent}
 	}
-	plan, err := Decide(Situation{Target: production, Mark: ours, Wanted: wantedOf("wanted", hook, web, conf, shop, widgets), Inventory: inventoryOf(entry, oldConf, old), Live: live})
+	plan, err := Decide(Situation{Target: production, Mark: ours, MaxPercent: 100, Wanted: wantedOf("wanted", hook, web, conf, shop, widgets), Inventory: inventoryOf(entry, oldConf, old), Live: live})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestDecideProperties(t *testing.T) {
 		ids = append(ids, ObjectID{Kind: "ConfigMap", Namespace: "shop", Name: fmt.Sprint("c", i)})
 	}
 	for range 2000 {
-		s := Situation{Target: production, Mark: ours, Inventory: inventoryOf(entry), Live: map[ObjectID]Live{}}
+		s := Situation{Target: production, Mark: ours, MaxPercent: 100, Inventory: inventoryOf(entry), Live: map[ObjectID]Live{}}
 		for _, id := range ids {
 			if random.IntN(2) == 0 {
 				s.Wanted = append(s.Wanted, wantedOf([]Digest{"wanted", "newer"}[random.IntN(2)], id)...)
@@ -295,7 +295,7 @@ func TestDecideProperties(t *testing.T) {
 }
 
 func BenchmarkDecideTenThousand(b *testing.B) {
-	s := Situation{Target: production, Mark: ours, Inventory: inventoryOf(entry), Live: map[ObjectID]Live{}}
+	s := Situation{Target: production, Mark: ours, MaxPercent: 100, Inventory: inventoryOf(entry), Live: map[ObjectID]Live{}}
 	for i := range 10_000 {
 		id := ObjectID{Kind: "ConfigMap", Namespace: "shop", Name: fmt.Sprint("c", i)}
 		s.Wanted = append(s.Wanted, wantedOf("wanted", id)...)

@@ -37,6 +37,39 @@ type Entry struct {
 	// Adopted is set for an object that was there before it was first applied.
 	// Whatever else it holds is not ours, so it is never deleted.
 	Adopted bool
+	// Leaving is set from the moment a deletion is decided until it is confirmed,
+	// so that one that takes longer, or is cut off, need not be allowed again.
+	Leaving Leaving
+}
+
+// Leaving says how a deletion was allowed.
+type Leaving string
+
+const (
+	LeavingUnasked   Leaving = "unasked"   // within the limit
+	LeavingConfirmed Leaving = "confirmed" // by a word in a commit
+)
+
+// Leave notes the deletions that a plan decided on, which must be stored before
+// the first of them. It reports whether that differs from what is stored.
+func (inv Inventory) Leave(steps []Step) (Inventory, bool) {
+	next, changed := inv.Clone(), false
+	for _, s := range steps {
+		e, ok := next.Entries[s.Object]
+		if !ok || s.Action != Delete {
+			continue
+		}
+		switch {
+		case s.Confirmed && e.Leaving != LeavingConfirmed:
+			e.Leaving = LeavingConfirmed
+		case e.Leaving == "":
+			e.Leaving = LeavingUnasked
+		default:
+			continue
+		}
+		next.Entries[s.Object], changed = e, true
+	}
+	return next, changed
 }
 
 // Adopts reports whether writing over a live object takes it over from
@@ -74,6 +107,10 @@ func (inv Inventory) Intend(wanted []Wanted, adopted map[ObjectID]bool) (Invento
 		if !ok || intended.Adopted && known != intended {
 			next.Entries[w.ID] = intended
 			grown = true
+		} else if known.Leaving != "" { // it came back
+			known.Leaving = ""
+			next.Entries[w.ID] = known
+			grown = true
 		}
 	}
 	return next, grown
@@ -110,10 +147,11 @@ func compareIDs(a, b ObjectID) int {
 }
 
 // inventoryFormat changes when older agents could misread what is written.
-const inventoryFormat = 2
+const inventoryFormat = 3
 
-// firstFormat had the release alone, without the commit that it came with.
-const firstFormat = 1
+// oldestFormat is the first one that is still read: it had the release alone,
+// without the commit that it came with. The second did not know what is leaving.
+const oldestFormat = 1
 
 // maxInventoryText bounds what a stored inventory may unpack to.
 const maxInventoryText = 64 << 20
@@ -125,19 +163,21 @@ type storedInventory struct {
 	Commit  gitsync.Commit `json:"commit,omitempty"`
 	Demands string         `json:"demands,omitempty"`
 	At      time.Time      `json:"at,omitzero"`
+	Held    bool           `json:"held,omitempty"`
 	Objects []storedEntry  `json:"objects"`
 }
 
 type storedEntry struct {
-	Group     string `json:"group,omitempty"`
-	Version   string `json:"version"`
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name"`
-	UID       string `json:"uid,omitempty"`
-	Desired   Digest `json:"desired,omitempty"`
-	Applied   Digest `json:"applied,omitempty"`
-	Adopted   bool   `json:"adopted,omitempty"`
+	Group     string  `json:"group,omitempty"`
+	Version   string  `json:"version"`
+	Kind      string  `json:"kind"`
+	Namespace string  `json:"namespace,omitempty"`
+	Name      string  `json:"name"`
+	UID       string  `json:"uid,omitempty"`
+	Desired   Digest  `json:"desired,omitempty"`
+	Applied   Digest  `json:"applied,omitempty"`
+	Adopted   bool    `json:"adopted,omitempty"`
+	Leaving   Leaving `json:"leaving,omitempty"`
 }
 
 // Encode writes the inventory as gzipped JSON. Equal inventories give equal bytes.
@@ -145,11 +185,11 @@ func (inv Inventory) Encode() ([]byte, error) {
 	accepted := inv.Accepted
 	stored := storedInventory{
 		Format: inventoryFormat, Target: inv.Target, Objects: []storedEntry{},
-		Release: accepted.Release, Commit: accepted.Commit, Demands: accepted.Demands, At: accepted.At,
+		Release: accepted.Release, Commit: accepted.Commit, Demands: accepted.Demands, At: accepted.At, Held: accepted.Held,
 	}
 	for _, id := range inv.IDs() {
 		e := inv.Entries[id]
-		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted})
+		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted, e.Leaving})
 	}
 	var out bytes.Buffer
 	packed := gzip.NewWriter(&out)
@@ -185,7 +225,7 @@ func DecodeInventory(content []byte) (Inventory, error) {
 	if err := json.Unmarshal(text, &format); err != nil {
 		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
 	}
-	if format.Format != inventoryFormat && format.Format != firstFormat {
+	if format.Format < oldestFormat || format.Format > inventoryFormat {
 		return Inventory{}, fmt.Errorf("%w (format %d, known is %d)", ErrInventoryFormat, format.Format, inventoryFormat)
 	}
 	var stored storedInventory
@@ -196,7 +236,7 @@ func DecodeInventory(content []byte) (Inventory, error) {
 	}
 	inv := Inventory{
 		Target: stored.Target, Entries: make(map[ObjectID]Entry, len(stored.Objects)),
-		Accepted: Accepted{Commit: stored.Commit, Release: stored.Release, Demands: stored.Demands, At: stored.At},
+		Accepted: Accepted{Commit: stored.Commit, Release: stored.Release, Demands: stored.Demands, At: stored.At, Held: stored.Held},
 	}
 	for _, o := range stored.Objects {
 		id := ObjectID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
@@ -206,7 +246,12 @@ func DecodeInventory(content []byte) (Inventory, error) {
 		if _, twice := inv.Entries[id]; twice {
 			return Inventory{}, fmt.Errorf("reading an inventory: %s is in it twice", id)
 		}
-		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied, o.Adopted}
+		switch o.Leaving {
+		case "", LeavingUnasked, LeavingConfirmed:
+		default:
+			return Inventory{}, fmt.Errorf("reading an inventory: %s is leaving in an unknown way", id)
+		}
+		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied, o.Adopted, o.Leaving}
 	}
 	return inv, nil
 }

@@ -29,7 +29,8 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 	inv := inventoryOf(entry, web, conf, shop)
 	inv.Accepted = Accepted{Commit: "77be1c2", Release: "sha256:abc", Demands: "sha256:def", At: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
 	inv.Entries[widgets] = Entry{Version: "v1"}
-	inv.Entries[claim] = Entry{Version: "v1", UID: "uid", Adopted: true}
+	inv.Entries[claim] = Entry{Version: "v1", UID: "uid", Adopted: true, Leaving: LeavingConfirmed}
+	inv.Accepted.Held = true
 	first, err := inv.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
 		"no gzip":            {[]byte(`{"format":1}`), "gzip"},
 		"cut short":          {packed(t, `{"format":1,"target":"p","objects":[]}`)[:20], "reading an inventory"},
 		"no JSON":            {packed(t, `format: 1`), "invalid character"},
-		"a newer format":     {packed(t, `{"format":3,"shards":3}`), "format that this version does not know"},
+		"a newer format":     {packed(t, `{"format":4,"shards":3}`), "format that this version does not know"},
 		"an unknown field":   {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1","name":"c","force":true}]}`), "force"},
 		"an object unnamed":  {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1"}]}`), "without kind, version or name"},
 		"an object repeated": {packed(t, `{"format":1,"objects":[{"kind":"C","version":"v1","name":"c"},{"kind":"C","version":"v1","name":"c"}]}`), "twice"},

@@ -25,6 +25,7 @@ type Live struct {
 	Mark            Mark
 	Applied         Digest // of the fields that pawl owns
 	Terminating     bool
+	Confirm         bool // it is only deleted by a word in a commit
 	Health          ObjectHealth
 }
 
@@ -38,6 +39,7 @@ func Observe(obj *unstructured.Unstructured) Live {
 		Mark:            markIn(fields),
 		Applied:         digestOfFields(fields),
 		Terminating:     obj.GetDeletionTimestamp() != nil,
+		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,
 		Health:          Assess(obj),
 	}
 }

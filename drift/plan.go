@@ -4,6 +4,8 @@ package drift
 // which it would be done.
 type Plan struct {
 	Steps []Step
+	// Held says what is not deleted though it left; nil if nothing.
+	Held *PruneHeld
 }
 
 // Step is what happens to one object, and why.
@@ -14,6 +16,8 @@ type Step struct {
 	Reason string
 	// Changes lists the fields that differ, where that is known.
 	Changes []Change
+	// Confirmed says that a commit allowed this very deletion.
+	Confirmed bool
 }
 
 // Action is a verb for one object.

@@ -95,6 +95,10 @@ type Unread struct {
 }
 
 func (e *UnknownLive) Error() string {
+	return e.what("nothing was written, as %s could not be read")
+}
+
+func (e *UnknownLive) what(happened string) string {
 	var lines strings.Builder
 	for i, u := range e.Objects {
 		if i == 10 {
@@ -107,7 +111,7 @@ func (e *UnknownLive) Error() string {
 		}
 		fmt.Fprintf(&lines, "\n  %s: %v", u.Object, why)
 	}
-	return fmt.Sprintf("%s: nothing was written, as %s could not be read:%s", e.Target, countUnread(len(e.Objects)), lines.String())
+	return fmt.Sprintf("%s: %s:%s", e.Target, fmt.Sprintf(happened, countUnread(len(e.Objects))), lines.String())
 }
 
 // Unwrap gives the causes.

@@ -79,6 +79,9 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	if reason != "" {
 		return fail("metadata.annotations["+AnnotationRecreate+"]", reason)
 	}
+	if problems := pruneProblem(id, obj.GetLabels(), obj.GetAnnotations()); len(problems) > 0 {
+		return Wanted{}, problems
+	}
 
 	content := maps.Clone(obj.Object)
 	delete(content, "status")

@@ -62,6 +62,27 @@ type Environment struct {
 	// How long to wait for health after an apply before it counts as failed;
 	// 5m if left out, 1s to 24h.
 	HealthTimeout Duration `json:"healthTimeout,omitempty"`
+	// What may be deleted because it left the repository.
+	Prune Prune `json:"prune,omitempty,omitzero"`
+}
+
+// Prune limits what may be deleted because it left the repository.
+type Prune struct {
+	// The share of a target's objects, in percent, that may be deleted at once.
+	// More waits until a commit message says that it is meant; 0 lets nothing go
+	// without, 100 anything but what is protected.
+	MaxPercent *int `json:"maxPercent,omitempty" jsonschema:"minimum=0,maximum=100,default=30"`
+}
+
+// DefaultMaxPercent is Prune.MaxPercent where pawl.yaml says nothing.
+const DefaultMaxPercent = 30
+
+// Percent is MaxPercent, or its default.
+func (p Prune) Percent() int {
+	if p.MaxPercent == nil {
+		return DefaultMaxPercent
+	}
+	return *p.MaxPercent
 }
 
 // Track is a rule by which the first environment finds new images. Exactly one

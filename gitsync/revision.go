@@ -20,8 +20,16 @@ type Revision struct {
 	Author    string // "Ada Lovelace <ada@example.org>": text of a stranger, escape it
 	Committed time.Time
 	Subject   string // first line of the message: text of a stranger, escape it
+	Words     []Word
 	Signature Signature
 	Tree      Tree
+}
+
+// Word is a line of a commit's message that speaks to pawl, such as
+// "Pawl-Prune: production/web 41". Both parts are text of a stranger.
+type Word struct {
+	Key   string // in lower case, without "Pawl-": "prune"
+	Value string // "production/web 41"
 }
 
 // CommitInfo is a commit without its tree.
@@ -33,6 +41,7 @@ type CommitInfo struct {
 	Authored  time.Time
 	Committed time.Time
 	Subject   string // first line of the message: text of a stranger, escape it
+	Words     []Word
 	Signature Signature
 }
 

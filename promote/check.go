@@ -119,6 +119,10 @@ func (s EnvironmentState) title(state ReportState) string {
 		}
 		return fmt.Sprintf("%d of %d healthy", len(s.Targets), len(s.Targets))
 	}
+	if i := slices.IndexFunc(s.Targets, func(t TargetState) bool { return t.Stage == StagePruneHeld }); i >= 0 {
+		held := s.Targets[i]
+		return strings.TrimSpace(about(held) + " " + held.Problem.Hint)
+	}
 	healthy, others := 0, map[Stage]int{}
 	for _, t := range s.Targets {
 		if t.done() {
@@ -244,6 +248,10 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 			} else {
 				add(&did, who, "It is tried again.")
 			}
+			add(&can, who, t.Problem.Hint)
+		case StagePruneHeld:
+			add(&happened, who, t.Problem.Text)
+			add(&did, who, "Everything else of the release was applied. It is looked at again.")
 			add(&can, who, t.Problem.Hint)
 		case StageAwaiting:
 			add(&happened, who, t.Problem.Text)

@@ -46,7 +46,7 @@ type TargetState struct {
 	Since time.Time
 	// Unchanged says that the commit did not touch the target.
 	Unchanged bool
-	// Problem is set in the stages Failed, Retrying and Awaiting.
+	// Problem is set in the stages Failed, Retrying, Awaiting and Held.
 	Problem Problem
 }
 
@@ -72,6 +72,9 @@ const (
 	StageApplying  Stage = "applying"
 	StageWaiting   Stage = "waiting for health"
 	StageHealthy   Stage = "healthy"
+	// StagePruneHeld is applied, but for deletions that wait: for a word in a commit,
+	// or until what left can be read.
+	StagePruneHeld Stage = "pruning is held"
 	// StageAwaiting waits for the agent itself: the digest that stands for a
 	// tracked tag, or the first promotion, is not committed yet.
 	StageAwaiting Stage = "waiting for a digest"

@@ -14,7 +14,7 @@ func rank(t TargetState) int {
 	switch t.Stage {
 	case StageFailed:
 		return 0
-	case StageRetrying:
+	case StageRetrying, StagePruneHeld:
 		return 1
 	case StageHealthy:
 		return 3
@@ -118,7 +118,7 @@ func (t TargetState) health() string {
 		return "✗ " + worst(t.Health, cmp.Or(t.Problem.Reason, "failed"))
 	case t.done():
 		return "✓ " + since(t.Since)
-	case t.Stage == StageWaiting:
+	case t.Stage == StageWaiting, t.Stage == StagePruneHeld:
 		return "… " + worst(t.Health, string(t.Stage))
 	}
 	return "… " + string(t.Stage)

@@ -51,7 +51,8 @@ release would be refused, and 2 if that could not be found out.`,
 		}
 		defer c.Close()
 		show.say("trying %s", count(len(found.release.Objects), "object"))
-		plan, err := c.Plan(cmd.Context(), verified)
+		declared, _ := s.checkout.Pipeline.Environment(s.target.Environment)
+		plan, err := c.Plan(cmd.Context(), verified, drift.Terms{Environment: declared})
 		show.done()
 		if err != nil {
 			return s.planError(err)
@@ -102,6 +103,8 @@ type difference struct {
 	Target  string      `json:"target"`
 	Changes int         `json:"changes"` // how many objects would change
 	Objects []differing `json:"objects"` // all of them, in the order in which they are applied
+	// Held says what would not be deleted though it left, and what to do about it.
+	Held string `json:"held,omitempty"`
 }
 
 type differing struct {
@@ -125,6 +128,9 @@ type changedField struct {
 func newDifference(target string, plan drift.Plan) difference {
 	d := difference{Target: target, Objects: []differing{}}
 	d.Changes = len(plan.Steps) - plan.Count(drift.Unchanged) - plan.Count(drift.Keep)
+	if plan.Held != nil {
+		d.Held = plan.Held.Error() + "\n" + plan.Held.Hint()
+	}
 	for _, s := range plan.Steps {
 		o := differing{
 			Object: s.Object.String(), Group: s.Object.Group, Kind: s.Object.Kind, Namespace: s.Object.Namespace, Name: s.Object.Name,
@@ -156,6 +162,9 @@ func (d difference) write(out io.Writer) {
 		for _, f := range o.Fields {
 			fmt.Fprintf(out, "             %s: %s\n", printable(f.Field), f.change())
 		}
+	}
+	for line := range strings.Lines(d.Held) {
+		fmt.Fprintln(out, printable(strings.TrimRight(line, "\n")))
 	}
 	fmt.Fprintf(out, "%d of %s would change\n", d.Changes, count(len(d.Objects), "object"))
 }

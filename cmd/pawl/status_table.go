@@ -115,7 +115,7 @@ func mark(stage string) string {
 		return "●"
 	case promote.StageFailed:
 		return "✗"
-	case promote.StageRetrying:
+	case promote.StageRetrying, promote.StagePruneHeld:
 		return "!"
 	default:
 		return "◐"

@@ -27,7 +27,8 @@ import (
 // refused, Rejected.Written is set.
 //
 // What is to be created is in the inventory before it is; pruning comes last,
-// and only after everything else succeeded. An error leaves the inventory with
+// and only after everything else succeeded; what needs a word in git and does not
+// have it waits, and Applied.Held says so. An error leaves the inventory with
 // whatever may exist.
 //
 // A nil error says that the objects were written, not that they are healthy:
@@ -74,6 +75,9 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 	if err := c.writeStages(ctx, w, later); err != nil {
 		return drift.Applied{}, err
 	}
+	if err := c.leave(ctx, w); err != nil {
+		return drift.Applied{}, err
+	}
 	steps, pending, err := c.pruneAll(ctx, w.target, w.plan.Steps, w.watchers)
 	if err != nil {
 		return drift.Applied{}, err
@@ -81,7 +85,7 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 	if err := c.finish(ctx, w); err != nil {
 		return drift.Applied{}, err
 	}
-	return drift.Applied{Steps: steps, Pending: pending}, nil
+	return drift.Applied{Steps: steps, Pending: pending, Held: w.plan.Held}, nil
 }
 
 // mustTry reports whether a single write cannot be its own trial: because it
@@ -349,7 +353,7 @@ func (c *Cluster) finish(ctx context.Context, w *work) error {
 			delete(t.inventory.Entries, id)
 		}
 	}
-	if a := (drift.Accepted{Commit: w.release.Commit, Release: w.release.Digest, Demands: w.terms.Demands}); !t.inventory.Accepted.Same(a) {
+	if a := (drift.Accepted{Commit: w.release.Commit, Release: w.release.Digest, Demands: w.terms.Demands, Held: w.plan.Held != nil}); !t.inventory.Accepted.Same(a) {
 		a.At = time.Now().UTC().Truncate(time.Second)
 		t.inventory.Accepted = a
 	}

@@ -172,7 +172,7 @@ func TestTheZeroVerifiedIsRefused(t *testing.T) {
 	if _, err := w.cluster.Apply(t.Context(), policies.Verified{}, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}}); !errors.Is(err, drift.ErrUnverified) {
 		t.Errorf("Apply: got %v", err)
 	}
-	if _, err := w.cluster.Plan(t.Context(), policies.Verified{}); !errors.Is(err, drift.ErrUnverified) {
+	if _, err := w.cluster.Plan(t.Context(), policies.Verified{}, drift.Terms{}); !errors.Is(err, drift.ErrUnverified) {
 		t.Errorf("Plan: got %v", err)
 	}
 }

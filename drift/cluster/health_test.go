@@ -110,7 +110,7 @@ func TestPlanTellsFieldsAndWritesNothing(t *testing.T) {
 	w.healthBecomes(drift.Current)
 	before := w.mark()
 	release := w.verified(configMap("a", "k", "1"), configMap("c"), deployment("web", 3, ""), fmt.Sprintf(secret, "correct-horse"))
-	plan, err := w.cluster.Plan(t.Context(), release)
+	plan, err := w.cluster.Plan(t.Context(), release, drift.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestPlanTellsFieldsAndWritesNothing(t *testing.T) {
 			t.Errorf("planned %v, applied %v", plan.Steps[i], applied.Steps[i])
 		}
 	}
-	plan, err = w.cluster.Plan(t.Context(), release)
+	plan, err = w.cluster.Plan(t.Context(), release, drift.Terms{})
 	if err != nil || plan.Count(drift.Unchanged) != 4 || len(plan.Steps) != 4 {
 		t.Errorf("got %v, %v", actions(plan.Steps), err)
 	}

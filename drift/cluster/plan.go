@@ -12,7 +12,7 @@ import (
 // Plan tells what Apply would do, field by field, by dry run. Nothing is
 // written. Objects whose namespace or kind comes with the same release cannot
 // be tried, so their fields are not checked.
-func (c *Cluster) Plan(ctx context.Context, v policies.Verified) (drift.Plan, error) {
+func (c *Cluster) Plan(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Plan, error) {
 	if v.IsZero() {
 		return drift.Plan{}, drift.ErrUnverified
 	}
@@ -25,7 +25,8 @@ func (c *Cluster) Plan(ctx context.Context, v policies.Verified) (drift.Plan, er
 		return drift.Plan{}, err
 	}
 	defer func() { <-t.apply }()
-	w, err := c.prepare(ctx, t, release, drift.Terms{Environment: environments.Environment{Drift: environments.DriftCorrect}})
+	terms.Environment.Drift = environments.DriftCorrect // drift is told, whatever is done about it
+	w, err := c.prepare(ctx, t, release, terms)
 	if err != nil {
 		return drift.Plan{}, err
 	}

@@ -48,7 +48,8 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		c.abandon(w)
 		return nil, err
 	}
-	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live})
+	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live,
+		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word})
 	if err != nil {
 		c.abandon(w)
 		return nil, err

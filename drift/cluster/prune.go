@@ -113,6 +113,19 @@ func (c *Cluster) letGo(d *deletion) {
 	c.changed()
 }
 
+// leave stores which deletions were decided before the first of them, so that
+// what is cut off now goes on whatever comes next.
+func (c *Cluster) leave(ctx context.Context, w *work) error {
+	c.mu.Lock()
+	inventory, changed := w.target.inventory.Leave(w.plan.Steps)
+	w.target.inventory = inventory
+	c.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	return c.store(ctx, w.target)
+}
+
 // pruneAll deletes what left the release, and returns the steps as they went
 // and what is not surely gone. What an earlier prune could not end is tried again.
 func (c *Cluster) pruneAll(ctx context.Context, t *target, steps []drift.Step, watchers map[drift.ObjectID]*watcher) (taken []drift.Step, pending []drift.ObjectID, err error) {

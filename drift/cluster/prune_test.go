@@ -278,7 +278,7 @@ func TestALostOrForgedInventoryPrunesNothing(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.apply(configMap("a", "k", "1"))
-		w.tamper(func(name string) { w.writeInventory(name, gzipped(t, `{"format":3}`)) })
+		w.tamper(func(name string) { w.writeInventory(name, gzipped(t, `{"format":99}`)) })
 		// catalogue 117
 		if err := w.refused(configMap("a", "k", "2")); !strings.Contains(err.Error(), "format") {
 			t.Errorf("got %v", err)
@@ -336,9 +336,12 @@ func TestNamespacesDefinitionsAndClaimsAreKept(t *testing.T) {
 	})
 	applied := w.apply(configMap("a"))
 	for _, s := range applied.Steps[1:] {
-		if s.Action != drift.Keep || !strings.Contains(s.Reason, "is not deleted with all that it holds") {
+		if s.Action != drift.Keep || !strings.Contains(s.Reason, `once a commit says "Pawl-Prune: production/web 3"`) {
 			t.Errorf("got %s %s: %s", s.Action, s.Object, s.Reason)
 		}
+	}
+	if applied.Held == nil || len(applied.Held.Protected) != 3 {
+		t.Errorf("held is %+v", applied.Held)
 	}
 	if len(applied.Steps) != 4 || w.lookup("Namespace/"+space) == nil || w.lookup("PersistentVolumeClaim/data") == nil || w.lookup("CustomResourceDefinition/"+plural+".acme.example") == nil {
 		t.Errorf("got %v", actions(applied.Steps))

@@ -74,7 +74,7 @@ func TestAnObjectIsRecreatedOnItsOwnWordOnly(t *testing.T) {
 
 	before := w.mark()
 	release := w.verified(recreatable("api", 0), configMap("a", "k", "1"))
-	plan, err := w.cluster.Plan(t.Context(), release)
+	plan, err := w.cluster.Plan(t.Context(), release, drift.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package gogit
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,6 +38,7 @@ func info(c *object.Commit) (gitsync.CommitInfo, error) {
 		Authored:  c.Author.When,
 		Committed: c.Committer.When,
 		Subject:   line(c.Message),
+		Words:     words(c.Message),
 	}
 	for _, p := range c.ParentHashes {
 		about.Parents = append(about.Parents, gitsync.Commit(p.String()))
@@ -70,6 +72,23 @@ func info(c *object.Commit) (gitsync.CommitInfo, error) {
 }
 
 func person(s object.Signature) string { return line(fmt.Sprintf("%s <%s>", s.Name, s.Email)) }
+
+// maxWords bounds what one message may say.
+const maxWords = 100
+
+var word = regexp.MustCompile(`^(?i)pawl-([a-z-]{1,40})[ \t]*:(.*)$`)
+
+// words are the lines of a message that begin with "Pawl-…:", as git writes
+// trailers. They count wherever they stand: a squash merge puts other text behind.
+func words(message string) []gitsync.Word {
+	var said []gitsync.Word
+	for text := range strings.Lines(message) {
+		if m := word.FindStringSubmatch(line(text)); m != nil && len(said) < maxWords {
+			said = append(said, gitsync.Word{Key: strings.ToLower(m[1]), Value: strings.TrimSpace(m[2])})
+		}
+	}
+	return said
+}
 
 // line is the first line of a text, of a length that can be shown.
 func line(s string) string {

@@ -377,3 +377,20 @@ func TestReadingAsideIsBoundedAndDoesNotHoldUpFetches(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWordsAreReadWhereverTheyStand(t *testing.T) {
+	t.Parallel()
+	_, r := world(t)
+	base := commit(t, r, git.Commit{Write: files("a", "1")})
+	head := commit(t, r, git.Commit{Write: files("a", "2"), Message: "web: remove the old queue\n\n" +
+		"Pawl-Prune: production/web 41\r\npawl-prune:dev 7\n> Pawl-Prune: quoted 1\n Pawl-Prune: indented 1\nPawl Prune: no 1\n\n* Pawl-Prune: listed 1\n\n" +
+		strings.Repeat("x", 400) + "\nPawl-Other-Word:  some thing \n\nCo-authored-by: Bea <bea@example.org>\n"})
+	m := mirror(t, options(r))
+	want := []gitsync.Word{{Key: "prune", Value: "production/web 41"}, {Key: "prune", Value: "dev 7"}, {Key: "other-word", Value: "some thing"}}
+	if got := history(t, m, head, base).Commits[0].Words; !slices.Equal(got, want) {
+		t.Errorf("the line has %+v", got)
+	}
+	if got := fetch(t, m).Words; !slices.Equal(got, want) {
+		t.Errorf("the revision has %+v", got)
+	}
+}

@@ -60,7 +60,7 @@ func (m *Mirror) build(received *objects, head plumbing.Hash, held *snapshot) (*
 	root := &gitsync.Node{Name: ".", Entry: gitsync.Entry{Hash: commit.TreeHash.String(), Kind: gitsync.Folder}, Children: children}
 	b.revision = gitsync.Revision{
 		Commit: about.Commit, Parents: about.Parents, Author: about.Author, Committed: about.Committed,
-		Subject: about.Subject, Signature: about.Signature, Tree: gitsync.TreeOf(root, read),
+		Subject: about.Subject, Words: about.Words, Signature: about.Signature, Tree: gitsync.TreeOf(root, read),
 	}
 	return b.snapshot, nil
 }
