@@ -37,6 +37,20 @@ type replica struct {
 func newReplica(config agent.Config, public net.Addr, log zerolog.Logger) (*replica, error) {
 	r := &replica{config: config, log: log, identity: identity(public)}
 	r.hook = forwarding(r.leader, log)
+	// What is wrong with the configuration is told before its cluster is looked for.
+	err := r.prepare()
+	if err != nil {
+		return nil, err
+	}
+	if r.election, err = newElection(config, r.identity, log); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// newElection is for the Lease in the agent's own cluster.
+func newElection(config agent.Config, identity string, log zerolog.Logger) (*lease.Election, error) {
 	access, err := ownCluster(config)
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster with the agent's Lease: %w", err)
@@ -48,15 +62,11 @@ func newReplica(config agent.Config, public net.Addr, log zerolog.Logger) (*repl
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster with the agent's Lease: %w", err)
 	}
-	r.election, err = lease.New(lease.Options{
-		Client: client, Namespace: config.Namespace, Name: leaseName(config), Identity: r.identity,
+	return lease.New(lease.Options{
+		Client: client, Namespace: config.Namespace, Name: leaseName(config), Identity: identity,
 		Lease: time.Duration(config.Leadership.Lease), Renew: time.Duration(config.Leadership.Renew), Retry: time.Duration(config.Leadership.Retry),
 		Log: log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return r, r.prepare()
 }
 
 // prepare makes the agent of the next term. What is wrong with the configuration
