@@ -26,6 +26,8 @@ func TestPruningIsHeldUntilACommitSaysThatItIsMeant(t *testing.T) {
 		if checks := w.checks("dev"); last(checks) != "2 in_progress" {
 			t.Errorf("the check went %q; want no success", checks)
 		}
+		w.pass(time.Minute) // its health follows with the next word on progress
+		w.checks("dev")
 		w.pass(time.Hour) // it is looked at again, silently
 		w.expect("an hour of tries", w.checks("dev"), []string{})
 		if w.count("dev/web 2") < 2 {
