@@ -6,11 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	standin "github.com/pawl-dev/pawl/internal/testworld/github"
-
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
+	standin "github.com/pawl-dev/pawl/internal/testworld/github"
 )
 
 // person is somebody who may write to the repository.

@@ -28,10 +28,10 @@ func (s *story) secret(name string, kind corev1.SecretType, data map[string]stri
 	s.t.Cleanup(func() { _ = secrets.Delete(context.Background(), name, metav1.DeleteOptions{}) })
 }
 
-// private is a registry that lets nobody in without a password.
-func private(t *testing.T, users ...registry.User) *registry.Registry {
+// closed is a registry that lets nobody in without a password.
+func closed(t *testing.T, users ...registry.User) *registry.Registry {
 	t.Helper()
-	r, err := registry.Start(context.Background(), registry.Options{Username: "ci", Password: "push", Users: users, Tokens: false})
+	r, err := registry.Start(context.Background(), registry.Options{Username: "ci", Password: "push", Users: users})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +53,9 @@ func dockerConfig(r *registry.Registry, password string) string {
 }
 
 func TestRegistriesAreReadWithPullSecretsAndThroughMirrors(t *testing.T) {
-	bySecret, byFile := private(t, registry.User{Name: "agent", Password: "one"}), private(t, registry.User{Name: "agent", Password: "two"})
-	mirror := private(t, registry.User{Name: "agent", Password: "three"})
-	const name = "registriesarereadwithpullsecrets"
+	bySecret, byFile := closed(t, registry.User{Name: "agent", Password: "one"}), closed(t, registry.User{Name: "agent", Password: "two"})
+	mirror := closed(t, registry.User{Name: "agent", Password: "three"})
+	const pullSecret = "registriesarereadwithpullsecrets"
 	s := tell(t, testworld.ShopOptions{Configure: func(s *testworld.Shop, c *agent.Config) error {
 		rule := c.Trust[0]
 		for _, r := range []*registry.Registry{bySecret, byFile, mirror} {
@@ -69,10 +69,10 @@ func TestRegistriesAreReadWithPullSecretsAndThroughMirrors(t *testing.T) {
 			return err
 		}
 		third, err := s.File("three.json", []byte(dockerConfig(mirror, "three")))
-		c.PullSecrets = []agent.PullSecretConfig{{Secret: name}, {File: file}, {File: third}}
+		c.PullSecrets = []agent.PullSecretConfig{{Secret: pullSecret}, {File: file}, {File: third}}
 		return err
 	}})
-	s.secret(name, corev1.SecretTypeDockerConfigJson, map[string]string{corev1.DockerConfigJsonKey: dockerConfig(bySecret, "one")})
+	s.secret(pullSecret, corev1.SecretTypeDockerConfigJson, map[string]string{corev1.DockerConfigJsonKey: dockerConfig(bySecret, "one")})
 
 	s.open(repo("one", 1, s.signedIn(bySecret, "acme/web", "1").String()))
 	s.green(s.commit("a registry whose credentials are in a file", repo("two", 1, s.signedIn(byFile, "acme/web", "2").String())), "dev")
