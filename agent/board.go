@@ -63,6 +63,7 @@ type settings struct {
 	prune         int // Prune.Percent
 	baseline      *Baseline
 	demands       string         // of the repository, see repository.fingerprint
+	health        drift.Digest   // of the repository's health checks
 	commit        gitsync.Commit // where every commit has to be noted
 }
 

@@ -18,6 +18,33 @@ func withPolicy(dev, staging string) string {
 	return strings.Replace(pipeline(dev, staging), "  environments:", "  policies: [policies]\n  environments:", 1)
 }
 
+// withHealth is a pawl.yaml with a health check.
+func withHealth(current string) string {
+	check := "  health: [{apiVersion: acme.dev/v1, kind: Database, current: \"" + current + "\"}]\n"
+	return strings.Replace(pipeline("", ""), "  environments:", check+"  environments:", 1)
+}
+
+// A release is kept with the health checks of its commit, also where the
+// commit changes nothing else.
+func TestHealthChecksComeWithTheirCommit(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		w.expect("checks at first", w.terms.Health.Digest(), drift.Digest(""))
+		w.push(map[string]string{"pawl.yaml": withHealth("status.ready")})
+		w.expect("applies of the commit with a check", w.count("dev/web 2"), 1)
+		first := w.terms.Health
+		if first.For(drift.ObjectID{Group: "acme.dev", Kind: "Database"}) == nil {
+			t.Error("the check did not arrive")
+		}
+		w.push(map[string]string{"README.md": "unrelated"})
+		w.expect("applies of a commit that changes nothing", w.count("dev/web 3"), 0)
+		w.push(map[string]string{"pawl.yaml": withHealth("status.running")})
+		w.expect("applies of the commit with another check", w.count("dev/web 4"), 1)
+		if w.terms.Health.Digest() == first.Digest() {
+			t.Error("the other check did not arrive")
+		}
+	})
+}
+
 // labelled is the base with a label, in which a policy may see a word.
 func labelled(word string) string {
 	return strings.Replace(webDeployment, "metadata: {name: web, namespace: shop}", "metadata: {name: web, namespace: shop, labels: {says: "+word+"}}", 1)
@@ -84,11 +111,12 @@ func TestANewTargetIsJudgedByThePolicyThatItDoesAwayWith(t *testing.T) {
 
 func TestWhatACommitDemandsMustBeUsable(t *testing.T) {
 	for because, change := range map[string]map[string]string{
-		"there is no policy":      {"pawl.yaml": withPolicy("", "")},
-		"the policy is no folder": {"pawl.yaml": withPolicy("", ""), "policies": "text"},
-		"the policy is broken":    {"pawl.yaml": withPolicy("", ""), "policies/other.rego": "text"},
-		"the key is not there":    {"pawl.yaml": strings.Replace(pipeline("", ""), "  environments:", "  trust: [{images: ghcr.io/acme/*, keys: [{name: a, file: a.pub}]}]\n  environments:", 1)},
-		"there is no trust root":  {"pawl.yaml": strings.Replace(pipeline("", ""), "  environments:", "  trust: [{images: ghcr.io/acme/*, keyless: [{issuer: https://a.example, subject: b}]}]\n  environments:", 1)},
+		"there is no policy":         {"pawl.yaml": withPolicy("", "")},
+		"the policy is no folder":    {"pawl.yaml": withPolicy("", ""), "policies": "text"},
+		"the policy is broken":       {"pawl.yaml": withPolicy("", ""), "policies/other.rego": "text"},
+		"the key is not there":       {"pawl.yaml": strings.Replace(pipeline("", ""), "  environments:", "  trust: [{images: ghcr.io/acme/*, keys: [{name: a, file: a.pub}]}]\n  environments:", 1)},
+		"the health check is broken": {"pawl.yaml": withHealth("stauts.ready")},
+		"there is no trust root":     {"pawl.yaml": strings.Replace(pipeline("", ""), "  environments:", "  trust: [{images: ghcr.io/acme/*, keyless: [{issuer: https://a.example, subject: b}]}]\n  environments:", 1)},
 	} {
 		t.Run(because, func(t *testing.T) {
 			inWorld(t, shop(), func(w *world) {

@@ -106,7 +106,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	}
 
 	at(promote.StageApplying)
-	terms := drift.Terms{Environment: j.environment, Demands: settings.demands}
+	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.health}
 	a.board.keep(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
 	terms.Word = word // which is good once, and not remembered
 	applied, err := cluster.Apply(ctx, verified, terms)
@@ -151,7 +151,7 @@ func (a *Agent) settings(j job, base *Baseline) (settings, error) {
 	}
 	s := settings{
 		drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout, prune: j.environment.Prune.Percent(),
-		baseline: base, demands: j.repository.fingerprint(j.environment.Name),
+		baseline: base, demands: j.repository.fingerprint(j.environment.Name), health: j.repository.health.Digest(),
 	}
 	if of.Commit.Signed != policies.SignedNone || of.Approvals > 0 {
 		// Each commit that changes nothing here is noted as accepted: a commit that

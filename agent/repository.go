@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
@@ -16,6 +17,7 @@ type repository struct {
 	trust    policies.Trust
 	policies []Policy
 	levels   map[string]string // by environment
+	health   drift.HealthChecks
 }
 
 // RepositoryProblem says that what a commit demands cannot be used. Nothing
@@ -33,7 +35,7 @@ func (e *RepositoryProblem) Error() string {
 func (e *RepositoryProblem) Unwrap() error { return e.Err }
 
 // readRepository makes a revision's demands usable: it reads the keys and
-// compiles the policies that lie in the revision.
+// compiles the policies that lie in the revision, and its health checks.
 func readRepository(p Plan, base *Baseline, compiler Policies) (*repository, error) {
 	r := &repository{commit: p.Revision.Commit, levels: map[string]string{}}
 	fail := func(field string, err error) (*repository, error) {
@@ -55,6 +57,9 @@ func readRepository(p Plan, base *Baseline, compiler Policies) (*repository, err
 			return fail(fmt.Sprintf("spec.policies[%d]", i), err)
 		}
 		r.policies = append(r.policies, policy)
+	}
+	if r.health, field, err = drift.NewHealthChecks(p.Pipeline.Spec.Health); err != nil {
+		return fail("spec.health"+field, err)
 	}
 	return r, nil
 }

@@ -172,7 +172,7 @@ func (r recorded) Collect(ctx context.Context, images []render.Image, trust poli
 func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) error {
 	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
 	a.board.keep(j.target, settings, g, j.turned, why)
-	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands})
+	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Health: g.Terms.Health})
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,8 @@ type world struct {
 	unsigned map[string]bool
 	outage   bool // no registry answers
 
-	applied []string // "dev/web 2": a target and the commit
+	applied []string    // "dev/web 2": a target and the commit
+	terms   drift.Terms // of the last of them
 	applies func(context.Context, render.Release) error
 	prunes  func(drift.Terms) *drift.PruneHeld // what an apply holds; nil: nothing
 	words   []gitsync.Word                     // of the next commit
@@ -204,6 +205,7 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	}
 	w.mu.Lock()
 	w.applied = append(w.applied, fmt.Sprintf("%s %s", r.Target, r.Commit))
+	w.terms = terms
 	w.accepted = slices.DeleteFunc(w.accepted, func(a drift.Accepted) bool { return a.Target.String() == r.Target.String() })
 	w.accepted = append(w.accepted, drift.Accepted{
 		Target: environments.Target{Environment: r.Target.Environment, Application: r.Target.Application},

@@ -16,6 +16,8 @@ type Terms struct {
 	// Word is what the commits since the one accepted last say may be deleted;
 	// nil if they say nothing.
 	Word *PruneWord
+	// Health are the repository's own health checks at that commit.
+	Health HealthChecks
 }
 
 // Accepted is what a target was last brought to, remembered in the cluster: the

@@ -8,19 +8,26 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Assess tells the health of an object from the object alone: kstatus, plus
-// what it leaves out. The message of a current object is empty.
-func Assess(obj *unstructured.Unstructured) ObjectHealth {
-	s, message := assess(obj)
+// Assess tells the health of an object from the object alone: by the check for
+// its kind, if there is one, else by one that is shipped, else by kstatus, plus
+// what that leaves out. The message of a current object is empty.
+func Assess(obj *unstructured.Unstructured, check *HealthCheck) ObjectHealth {
+	if check == nil {
+		check = shipped().For(IDOf(obj))
+	}
+	s, message := assess(obj, check)
 	if s == Current {
 		message = ""
 	}
 	return ObjectHealth{Object: IDOf(obj), Status: s, Message: message}
 }
 
-func assess(obj *unstructured.Unstructured) (HealthStatus, string) {
+func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, string) {
 	if obj.GetDeletionTimestamp() != nil {
 		return Progressing, "is being deleted"
+	}
+	if check != nil {
+		return check.assess(obj)
 	}
 	gvk := obj.GroupVersionKind()
 	switch {
@@ -59,6 +66,9 @@ func assess(obj *unstructured.Unstructured) (HealthStatus, string) {
 	}
 	switch result.Status {
 	case status.CurrentStatus:
+		if strings.Contains(gvk.Group, ".") && !strings.HasSuffix(gvk.Group, ".k8s.io") {
+			return byConditions(obj)
+		}
 		return Current, ""
 	case status.FailedStatus:
 		for _, c := range result.Conditions {
@@ -70,6 +80,26 @@ func assess(obj *unstructured.Unstructured) (HealthStatus, string) {
 	default:
 		return Progressing, inWords(gvk.Kind, result.Message)
 	}
+}
+
+// byConditions judges a custom resource that for kstatus is current by
+// conditions that many have and kstatus does not read.
+func byConditions(obj *unstructured.Unstructured) (HealthStatus, string) {
+	if c, ok := condition(obj, "Failed"); ok && c.status == "True" {
+		return Failed, c.text()
+	}
+	if _, ok := condition(obj, "Ready"); ok {
+		return Current, ""
+	}
+	if c, ok := condition(obj, "Succeeded"); ok && c.status == "False" {
+		return Failed, c.text()
+	} else if ok && c.status != "True" {
+		return Progressing, c.text()
+	}
+	if c, ok := condition(obj, "Available"); ok && c.status != "True" {
+		return Progressing, c.text()
+	}
+	return Current, ""
 }
 
 // inWords rewrites the figures of kstatus: "Available: 0/2" is how it says
@@ -92,8 +122,11 @@ func inWords(kind, message string) string {
 type conditionOf struct{ status, reason, message string }
 
 func (c conditionOf) text() string {
-	if c.message == "" {
+	switch {
+	case c.message == "":
 		return c.reason
+	case c.reason == "":
+		return c.message
 	}
 	return c.reason + ": " + c.message
 }
@@ -101,14 +134,17 @@ func (c conditionOf) text() string {
 func condition(obj *unstructured.Unstructured, kind string) (conditionOf, bool) {
 	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
 	for _, item := range list {
-		c, _ := item.(map[string]any)
-		if c["type"] != kind {
-			continue
+		if c, _ := item.(map[string]any); c["type"] == kind {
+			return conditionFrom(item), true
 		}
-		field := func(key string) string { s, _ := c[key].(string); return s }
-		return conditionOf{field("status"), field("reason"), field("message")}, true
 	}
 	return conditionOf{}, false
+}
+
+func conditionFrom(item any) conditionOf {
+	c, _ := item.(map[string]any)
+	field := func(key string) string { s, _ := c[key].(string); return s }
+	return conditionOf{field("status"), field("reason"), field("message")}
 }
 
 // Combine takes the health of objects together.

@@ -54,15 +54,16 @@ const maxGoodText = 256 << 20
 const maxKeptPredicate = 128 << 10
 
 type storedGood struct {
-	Format      int                      `json:"format"`
-	Target      environments.Target      `json:"target"`
-	Commit      gitsync.Commit           `json:"commit"`
-	Digest      string                   `json:"digest"`
-	Objects     []map[string]any         `json:"objects"`
-	Evidence    []policies.Evidence      `json:"evidence"`
-	Environment environments.Environment `json:"environment"`
-	Demands     string                   `json:"demands,omitempty"`
-	At          time.Time                `json:"at"`
+	Format      int                        `json:"format"`
+	Target      environments.Target        `json:"target"`
+	Commit      gitsync.Commit             `json:"commit"`
+	Digest      string                     `json:"digest"`
+	Objects     []map[string]any           `json:"objects"`
+	Evidence    []policies.Evidence        `json:"evidence"`
+	Environment environments.Environment   `json:"environment"`
+	Demands     string                     `json:"demands,omitempty"`
+	Health      []environments.HealthCheck `json:"health,omitempty"`
+	At          time.Time                  `json:"at"`
 }
 
 // Encode writes the release as gzipped JSON. It holds the content of Secrets,
@@ -70,7 +71,7 @@ type storedGood struct {
 func (g Good) Encode() ([]byte, error) {
 	stored := storedGood{
 		Format: goodFormat, Target: g.Release.Target, Commit: g.Release.Commit, Digest: g.Release.Digest,
-		Environment: g.Terms.Environment, Demands: g.Terms.Demands, At: g.At,
+		Environment: g.Terms.Environment, Demands: g.Terms.Demands, Health: g.Terms.Health.written, At: g.At,
 	}
 	for _, o := range g.Release.Objects {
 		stored.Objects = append(stored.Objects, o.Object)
@@ -114,9 +115,13 @@ func DecodeGood(content []byte) (Good, error) {
 	if stored.Format != goodFormat {
 		return fail(fmt.Errorf("it is in format %d, known is %d", stored.Format, goodFormat))
 	}
+	health, _, err := NewHealthChecks(stored.Health)
+	if err != nil {
+		return fail(fmt.Errorf("its health checks: %w", err))
+	}
 	g := Good{
 		Release: render.Release{Target: stored.Target, Commit: stored.Commit, Digest: stored.Digest},
-		Terms:   Terms{Environment: stored.Environment, Demands: stored.Demands}, Evidence: stored.Evidence, At: stored.At,
+		Terms:   Terms{Environment: stored.Environment, Demands: stored.Demands, Health: health}, Evidence: stored.Evidence, At: stored.At,
 	}
 	for _, o := range stored.Objects {
 		g.Release.Objects = append(g.Release.Objects, &unstructured.Unstructured{Object: wholeNumbers(o).(map[string]any)})

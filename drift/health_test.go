@@ -38,7 +38,7 @@ func TestAssess(t *testing.T) {
 			t.Parallel()
 			obj := object(t, c.object)
 			want := ObjectHealth{Object: IDOf(obj), Status: c.status, Message: c.message}
-			if diff := cmp.Diff(want, Assess(obj)); diff != "" {
+			if diff := cmp.Diff(want, Assess(obj, nil)); diff != "" {
 				t.Error(diff)
 			}
 		})

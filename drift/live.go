@@ -27,10 +27,16 @@ type Live struct {
 	Terminating     bool
 	Confirm         bool // it is only deleted by a word in a commit
 	Health          ObjectHealth
+	// CheckedBy is the check by which Health was told, if one was given.
+	CheckedBy Digest
 }
 
-// Observe looks at an object that came from the API server.
-func Observe(obj *unstructured.Unstructured) Live {
+// Observe looks at an object that came from the API server, where the
+// repository says nothing of its health, or that does not matter.
+func Observe(obj *unstructured.Unstructured) Live { return (*HealthCheck)(nil).Observe(obj) }
+
+// Observe looks at an object that came from the API server. The check may be nil.
+func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 	fields := applied(obj)
 	return Live{
 		State:           Present,
@@ -40,7 +46,8 @@ func Observe(obj *unstructured.Unstructured) Live {
 		Applied:         digestOfFields(fields),
 		Terminating:     obj.GetDeletionTimestamp() != nil,
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,
-		Health:          Assess(obj),
+		Health:          Assess(obj, h),
+		CheckedBy:       h.Digest(),
 	}
 }
 

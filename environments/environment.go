@@ -39,6 +39,9 @@ type Spec struct {
 	// Fields of custom resources that hold images. Those whose names say so are
 	// found without.
 	Images []ImageFields `json:"images,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// How the health of further kinds is told, by expressions in CEL. They win
+	// over what the agent knows of a kind.
+	Health []HealthCheck `json:"health,omitempty" jsonschema:"minItems=1,maxItems=100"`
 }
 
 // Environment is one step on the way of a digest.

@@ -24,6 +24,9 @@ const (
 //go:embed environment.go
 var pipelineSource string
 
+//go:embed health.go
+var healthSource string
+
 // TrustSource is the Go source of the types that pawl.yaml and the agent's
 // configuration share, for the descriptions in the latter's schema.
 //
@@ -31,7 +34,7 @@ var pipelineSource string
 var TrustSource string
 
 var pipelineSchema = sync.OnceValue(func() *Schema {
-	return NewSchema[Pipeline]("https://pawl.dev/schemas/v1alpha1/pipeline.json", "pawl.yaml", pipelineSource, TrustSource)
+	return NewSchema[Pipeline]("https://pawl.dev/schemas/v1alpha1/pipeline.json", "pawl.yaml", pipelineSource, healthSource, TrustSource)
 })
 
 // PipelineSchema is the JSON Schema of pawl.yaml.
@@ -62,6 +65,7 @@ func (p Pipeline) check(doc *Document) {
 	p.checkNames(doc)
 	p.checkOrder(doc)
 	p.Spec.checkTrust(doc)
+	p.Spec.checkHealth(doc)
 	for i, e := range p.Spec.Environments {
 		at := fmt.Sprintf("spec.environments[%d]", i)
 		for j, t := range e.Track {

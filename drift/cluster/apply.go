@@ -103,6 +103,7 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	defer c.mu.Unlock()
 	t := w.target
 	t.Target, t.release, t.inventory, t.whole = w.release.Target, w.release.Digest, intended, false
+	t.checks = w.terms.Health
 	t.mode, t.healthTimeout = w.terms.Environment.Drift, time.Duration(cmp.Or(w.terms.Environment.HealthTimeout, environments.Duration(environments.DefaultHealthTimeout)))
 	t.health.stop()
 	t.health.since = time.Time{}
@@ -241,7 +242,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		}
 		return err
 	}
-	live := drift.Observe(after)
+	live := w.terms.Health.For(wanted.ID).Observe(after)
 	seen := live
 	if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
 		// Admission is not what it was in the trial. What is noted of the object

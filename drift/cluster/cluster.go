@@ -127,8 +127,11 @@ type target struct {
 
 	mode          environments.DriftMode
 	healthTimeout time.Duration
-	release       string
-	objects       []*kept // in the order of the release
+	// checks are the health checks of the release, and coming those of one that
+	// is about to be applied, by which what is new is judged.
+	checks, coming drift.HealthChecks
+	release        string
+	objects        []*kept // in the order of the release
 	// whole is false from the first write of a release to the last one. What is
 	// between two releases has no health.
 	whole     bool

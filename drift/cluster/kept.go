@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -164,8 +165,12 @@ func reportable(live drift.Live) drift.Live {
 // assess notes the health of a kept object. c.mu is held.
 func (c *Cluster) assess(k *kept, live drift.Live) {
 	health := live.Health
-	if live.State == drift.Absent {
+	switch {
+	case live.State == drift.Absent:
 		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is not there"}
+	case k.misjudged(live):
+		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is looked at by another health check than before"}
+		c.fresh.Add(k.id)
 	}
 	if health.Status == drift.Current {
 		k.cause = drift.Cause{}
@@ -174,6 +179,45 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 		k.health = health
 		c.notices.healthChanged(k.target)
 	}
+}
+
+// checkOf is the health check of the repository for an object; mostly there is none.
+func (c *Cluster) checkOf(id drift.ObjectID) *drift.HealthCheck {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.kept[id]; k != nil {
+		return k.check()
+	}
+	if t := c.claims[id]; t != nil {
+		return t.coming.For(id)
+	}
+	return nil
+}
+
+func (k *kept) check() *drift.HealthCheck { return k.target.checks.For(k.id) }
+
+// misjudged reports whether the health of an object was told by another check
+// than the one that its release has. c.mu is held.
+func (k *kept) misjudged(live drift.Live) bool {
+	return live.State == drift.Present && live.CheckedBy != k.check().Digest()
+}
+
+// lookAgain reads an object whose health is told by another check now.
+func (c *Cluster) lookAgain(k *kept, w *watcher, check *drift.HealthCheck) {
+	object, err := c.get(c.ctx, w.kind, k.id)
+	if apierrors.IsNotFound(err) {
+		return // which the watch tells
+	}
+	if err != nil {
+		c.retry.AddRateLimited(k.id)
+		return
+	}
+	live := check.Observe(object)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retry.Forget(k.id)
+	w.answered(k.id, live)
+	c.changed()
 }
 
 // begin marks an object as being written, once no other write of it is under

@@ -128,7 +128,7 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 		}
 		if left := t.healthTimeout - now.Sub(h.since); left > 0 {
 			if h.timeout == nil {
-				h.timeout = time.AfterFunc(left, func() { c.lookAgain(t) })
+				h.timeout = time.AfterFunc(left, func() { c.tellAgain(t) })
 			}
 		} else {
 			health = health.TimeOut(inWords(t.healthTimeout))
@@ -153,7 +153,7 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 	return health, true
 }
 
-func (c *Cluster) lookAgain(t *target) {
+func (c *Cluster) tellAgain(t *target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.notices.healthChanged(t)

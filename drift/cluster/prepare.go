@@ -164,6 +164,7 @@ func (c *Cluster) claim(w *work) error {
 	for _, wanted := range w.order {
 		c.claims[wanted.ID] = w.target
 	}
+	w.target.coming = w.terms.Health
 	return nil
 }
 

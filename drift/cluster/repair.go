@@ -41,6 +41,12 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	if well && known && !k.busy {
 		c.calm(k)
 	}
+	if known && !k.busy && k.misjudged(live) { // what it is now is judged first, then put back
+		w, check := k.watcher, k.check()
+		c.mu.Unlock()
+		c.lookAgain(k, w, check)
+		return
+	}
 	if k.busy || !known || well || live.State == drift.Present && live.Terminating {
 		c.mu.Unlock() // who writes it now looks again afterwards
 		return
@@ -65,6 +71,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	k.busy = true
 	before, patch, images, w, report := k.drifted, k.patch, k.images, k.watcher, k.target.mode == environments.DriftReport
+	check := k.check()
 	c.mu.Unlock()
 
 	if before == nil && live.State == drift.Present { // after a list, which keeps no objects
@@ -75,7 +82,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	d := drift.Drift{Object: id}
 	var answer drift.Live
 	if err == nil { // what takes time is done before anybody has to wait for the lock
-		answer = drift.Observe(after)
+		answer = check.Observe(after)
 		d.Changes = drift.Edits(before, after)
 		if before != nil {
 			d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)

@@ -173,14 +173,15 @@ type glimpse struct {
 	live drift.Live
 }
 
-func look(object any) (*glimpse, error) {
+func (c *Cluster) look(object any) (*glimpse, error) {
 	switch o := object.(type) {
 	case *glimpse:
 		return o, nil
 	case *unstructured.Unstructured:
+		id := drift.IDOf(o)
 		return &glimpse{
 			ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName(), ResourceVersion: o.GetResourceVersion()},
-			id:         drift.IDOf(o), live: drift.Observe(o),
+			id:         id, live: c.checkOf(id).Observe(o),
 		}, nil
 	}
 	return nil, fmt.Errorf("unexpected %T from a watch", object)
@@ -188,7 +189,7 @@ func look(object any) (*glimpse, error) {
 
 // Transformer is for the reflector.
 func (s *store) Transformer() cache.TransformFunc {
-	return func(object any) (any, error) { return look(object) }
+	return func(object any) (any, error) { return s.w.c.look(object) }
 }
 
 // Add, Update and Delete are single events.
@@ -199,7 +200,7 @@ func (s *store) Delete(object any) error { return s.event(object, true) }
 // event takes in that an object is there, or is gone: deleted, or without the
 // label by which it was watched.
 func (s *store) event(object any, gone bool) error {
-	g, err := look(object)
+	g, err := s.w.c.look(object)
 	if err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (s *store) Replace(objects []any, version string) error {
 	glimpses := make([]*glimpse, 0, len(objects))
 	listed := make(map[drift.ObjectID]bool, len(objects))
 	for _, o := range objects {
-		g, err := look(o)
+		g, err := s.w.c.look(o)
 		if err != nil {
 			return err
 		}
