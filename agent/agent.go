@@ -67,6 +67,8 @@ type Agent struct {
 
 	history   *history
 	newcomers newcomers
+	// rollbacks are what people asked for, by target (drift.RollbackRequest).
+	rollbacks sync.Map
 
 	// workers, by the name of their target, are the loop's own; running holds
 	// their goroutines.

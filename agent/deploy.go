@@ -163,6 +163,10 @@ func (a *Agent) settings(j job, base *Baseline) (settings, error) {
 
 // notice takes in what watching a cluster found.
 func (a *Agent) notice(n drift.Notice) {
+	if n.Rollback != nil {
+		a.askRollback(n.Target, *n.Rollback)
+		return
+	}
 	if d := n.Drift; d != nil {
 		a.tellDrift(n.Target, *d)
 	}

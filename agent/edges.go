@@ -70,6 +70,8 @@ type Cluster interface {
 	// tells.
 	Hold(ctx context.Context, t environments.Target, h *drift.Hold) error
 	Held(ctx context.Context, t environments.Target) (*drift.Hold, error)
+	// Answer ends what a person asked for, which came by a notice.
+	Answer(ctx context.Context, t environments.Target, answer string) error
 	// Apply makes the live objects those of the release and keeps them so, as the
 	// terms say, until the next Apply for the target.
 	Apply(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Applied, error)

@@ -38,7 +38,7 @@ func (r *returned) problem(health *drift.Health) promote.Problem {
 	}
 	return promote.Problem{
 		Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.",
-		Hint: "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release.",
+		Hint: "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release, or by `pawl rollback TARGET --lift`.",
 	}
 }
 
@@ -49,6 +49,7 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 	if !ok {
 		return nil
 	}
+	a.answerRollback(ctx, cluster, j)
 	switch good, failed := a.board.turn(j.target); {
 	case good != nil:
 		if err := cluster.Remember(ctx, *good); err != nil {

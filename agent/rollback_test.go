@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -218,6 +219,45 @@ func TestWhatRunsIsKeptWhereGitCannotBeReadAtTheStart(t *testing.T) {
 		w.mu.Unlock()
 		w.push(map[string]string{"base/web.yaml": labelled("new")})
 		w.expect("applies of the head once git is back", w.count("dev/web 2"), 1)
+		w.expect("the stage", w.state(web).Stage, "healthy")
+	})
+}
+
+func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		ask := func(r drift.RollbackRequest) string {
+			w.t.Helper()
+			w.agent.Notice(drift.Notice{Target: environmentsTarget("dev", "web"), Rollback: &r})
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return last(w.answers)
+		}
+		asked := drift.RollbackRequest{By: "ada", Reason: "latency"}
+		if answer := ask(asked); !strings.HasPrefix(answer, "refused: dev/web has no other good release") {
+			t.Errorf("with one release: %s", answer)
+		}
+		w.push(map[string]string{"base/web.yaml": labelled("two")})
+		w.push(map[string]string{"base/web.yaml": labelled("three")})
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "9"}); !strings.Contains(answer, "no other good release of a commit 9; kept are those of 3, 2, 1") {
+			t.Errorf("to nowhere: %s", answer)
+		}
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "1"}); !strings.HasPrefix(answer, "returned to the good release of 1") {
+			t.Errorf("to the first: %s", answer)
+		}
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		s := w.state(web)
+		w.expect("the reason", s.Problem.Reason, "RolledBack")
+		if s.Problem.Text != "rolled back by hand by ada: latency" {
+			t.Errorf("the check says %q", s.Problem.Text)
+		}
+		if answer := ask(asked); !strings.HasPrefix(answer, "returned to the good release of 2") {
+			t.Errorf("from there: %s", answer)
+		}
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "fixed", Lift: true}); !strings.HasPrefix(answer, "the hold is lifted; 3 is applied again") {
+			t.Errorf("lifted: %s", answer)
+		}
+		w.expect("what was applied last", w.lastApplied("dev/web"), "3")
 		w.expect("the stage", w.state(web).Stage, "healthy")
 	})
 }

@@ -63,6 +63,7 @@ type world struct {
 	accepted []drift.Accepted
 	goods    map[string][]drift.Good // by target, the newest first
 	held     map[string]*drift.Hold
+	answers  []string // to rollbacks by hand
 
 	reported []string // "dev 2 success"
 	forge    forge
@@ -250,6 +251,13 @@ func (w *world) Held(_ context.Context, t environments.Target) (*drift.Hold, err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.held[t.String()], nil
+}
+
+func (w *world) Answer(_ context.Context, _ environments.Target, answer string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers = append(w.answers, answer)
+	return nil
 }
 
 // health tells what watching found, as a cluster would.

@@ -40,6 +40,17 @@ type Hold struct {
 	At time.Time
 }
 
+// RollbackRequest is what a person asks of a target.
+type RollbackRequest struct {
+	// To is a commit, or the beginning of one, whose good release is to return;
+	// empty for the last one before the present. Lift ends a hold instead.
+	To   string `json:"to,omitempty"`
+	Lift bool   `json:"lift,omitempty"`
+	// By and Reason are the person's own words.
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
 // Held reports whether a release is the one that is held.
 func (h *Hold) Held(release string) bool { return h != nil && h.Release == release }
 

@@ -6,13 +6,15 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 )
 
-// Notice is what watching the live objects of a target found. Exactly one of
-// Health and Drift is set.
+// Notice is what watching the live objects of a target found, or what a person
+// asks of it. Exactly one of Health, Drift and Rollback is set.
 type Notice struct {
 	Target  environments.Target
 	Release string // the digest of the release that is being kept
 	Health  *Health
 	Drift   *Drift
+	// Rollback is to be answered (cluster.Answer).
+	Rollback *RollbackRequest
 }
 
 // Drift is one object that differed from the release, and what was done.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +90,35 @@ func TestAFailedReleaseReturnsToTheLastGoodOne(t *testing.T) {
 		return err == nil && len(list.Items) == 2 && list.Items[0].Data["text"] == "good", time.Now().String(), err
 	})
 
-	s.green(s.commit("fixed", repo("fixed", 2, image)), "dev")
+	// By hand, as somebody whom the cluster lets.
+	checkout := t.TempDir()
+	for path, text := range repo("fixed", 2, image) {
+		s.must(os.MkdirAll(filepath.Dir(filepath.Join(checkout, path)), 0o755))
+		s.must(os.WriteFile(filepath.Join(checkout, path), []byte(strings.ReplaceAll(text, "$NAME", s.name)), 0o644))
+	}
+	pawl := func(want int, args ...string) string {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		args = append([]string{"rollback", "dev", "--repo", checkout, "--config", s.Config, "--kubeconfig", s.World.ControlPlane.Kubeconfig}, args...)
+		if code := run(t.Context(), args, &stdout, &stderr); code != want {
+			t.Fatalf("%v: exit %d\n%s%s", args, code, &stdout, &stderr)
+		}
+		return stdout.String() + stderr.String()
+	}
+	if said := pawl(exitNo, "--reason", "curious", "--to", "0000000"); !strings.Contains(said, "no other good release of a commit 0000000") {
+		t.Errorf("it says %q", said)
+	}
+	fixed := s.commit("fixed", repo("fixed", 2, image))
+	s.green(fixed, "dev")
+	if said := pawl(exitDone, "--reason", "latency", "--to", good); !strings.Contains(said, "returned to the good release of "+good[:7]) {
+		t.Errorf("it says %q", said)
+	}
+	if got := s.text(); got != "good" {
+		t.Errorf("after the rollback by hand the ConfigMap says %q", got)
+	}
+	s.says(fixed, "dev", "rolled back by hand by", "latency")
+	_ = pawl(exitDone, "--reason", "it was something else", "--lift")
+	s.green(fixed, "dev")
 	if got := s.text(); got != "fixed" {
 		t.Errorf("after the fix the ConfigMap says %q", got)
 	}

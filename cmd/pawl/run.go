@@ -63,7 +63,7 @@ refused); 2 it could not be tried (command line, files, network).`,
 	}
 	root.SetVersionTemplate(versionLine())
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(agentCommand(), checkCommand(), renderCommand(), verifyCommand(), diffCommand(), pinCommand(), policyCommand(), schemaCommand(), statusCommand(), versionCommand())
+	root.AddCommand(agentCommand(), checkCommand(), renderCommand(), verifyCommand(), diffCommand(), pinCommand(), policyCommand(), rollbackCommand(), schemaCommand(), statusCommand(), versionCommand())
 	root.AddCommand(worldCommands()...)
 	return root
 }

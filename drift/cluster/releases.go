@@ -42,6 +42,8 @@ type releases struct {
 
 	mu    sync.Mutex
 	known map[string]*goodIndex // by the Secret's name; nil: not read yet
+	// watched is set once people's requests are seen.
+	watched bool
 }
 
 // goodIndex is what is known of a target's good releases, the newest first.
@@ -149,6 +151,11 @@ func (c *Cluster) Hold(ctx context.Context, t environments.Target, h *drift.Hold
 	return c.releases.save(ctx, name, &next)
 }
 
+// goodName is the name of the Secret that names a target's good releases.
+func goodName(owner string, t environments.Target) string {
+	return goodPrefix + strings.TrimPrefix(inventoryName(drift.MarkFor(owner, t)), inventoryPrefix)
+}
+
 // goodIndex is the index of a target, empty if there is none. releases.mu is held.
 func (c *Cluster) goodIndex(ctx context.Context, t environments.Target) (name string, index *goodIndex, err error) {
 	r := &c.releases
@@ -157,7 +164,8 @@ func (c *Cluster) goodIndex(ctx context.Context, t environments.Target) (name st
 			return "", nil, err
 		}
 	}
-	name = goodPrefix + strings.TrimPrefix(inventoryName(drift.MarkFor(c.options.Owner, t)), inventoryPrefix)
+	c.watchRequests()
+	name = goodName(c.options.Owner, t)
 	if known, ok := r.known[name]; ok {
 		return name, known, nil
 	}
