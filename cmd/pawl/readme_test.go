@@ -66,7 +66,7 @@ func TestWhatIsNoCommandIsNotTypeable(t *testing.T) {
 		"schema policy":                      false,
 		"status -x":                          false,
 		"render production/web staging/web":  false,
-		"rollback":                           false,
+		"promote production/web":             false,
 		"demo --twice":                       false,
 		"verify production/web --repository": false,
 	} {

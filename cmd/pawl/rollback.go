@@ -34,7 +34,7 @@ hold is lifted. The check on the commit says so, with your name and reason.
 It asks by annotating a Secret in the agent's namespace, so you need the right
 to get and update that one (docs/reference.md); the cluster's audit log has who
 did it. Make git agree: revert, or fix forward.`,
-		Example:           "  pawl rollback production/web --reason \"latency since 14:00\" --config agent.yaml\n  pawl rollback production/web --to 8d2e1a7 --reason … --config agent.yaml\n  pawl rollback production/web --lift --reason … --config agent.yaml",
+		Example:           "  pawl rollback production/web --reason latency --config agent.yaml\n  pawl rollback production/web --to 8d2e1a7 --reason latency --config agent.yaml\n  pawl rollback production/web --lift --reason latency --config agent.yaml",
 		Args:              oneTarget,
 		ValidArgsFunction: completeTargets,
 	}
