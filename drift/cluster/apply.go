@@ -232,7 +232,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		err = c.remove(ctx, w, wanted, uid)
 	}
 	if err == nil {
-		after, err = c.patch(ctx, w.kinds[wanted.ID], wanted.ID, wanted.Patch, false)
+		after, err = c.applyOver(ctx, w.kinds[wanted.ID], wanted.ID, wanted.Patch)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

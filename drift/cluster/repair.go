@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -77,7 +78,13 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	if before == nil && live.State == drift.Present { // after a list, which keeps no objects
 		before, _ = c.get(c.ctx, w.kind, id)
 	}
-	after, err := c.patch(c.ctx, w.kind, id, patch, report)
+	var after *unstructured.Unstructured
+	var err error
+	if report {
+		after, err = c.patch(c.ctx, w.kind, id, patch, true)
+	} else {
+		after, err = c.applyOver(c.ctx, w.kind, id, patch)
+	}
 	done := time.Now()
 	d := drift.Drift{Object: id}
 	var answer drift.Live

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,13 +28,15 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	err := each(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
 		after, err := c.patch(ctx, k, wanted.ID, wanted.Patch, true)
+		var over []string // what is in the way; then after is the live object
 		if err != nil {
 			err = c.tryRecreation(ctx, w, step, err)
 			if err == nil {
 				return
 			}
+			after, over, err = c.tryOver(ctx, k, wanted, err)
 		}
-		if err == nil {
+		if err == nil && len(over) == 0 {
 			if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
 				err = &imageRewritten{problems}
 			}
@@ -63,7 +66,10 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 				}
 			}
 		}
-		t.after = after
+		if t.after = after; len(over) > 0 {
+			t.after = nil
+			step.Reason += "; takes out " + strings.Join(over, ", ") + ", which is in the way"
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		switch problems := refusal(err, wanted.ID, wanted.Patch); {
