@@ -42,6 +42,10 @@ type worker struct {
 	mu   sync.Mutex
 	next *job
 	wake chan struct{}
+	// cancel ends the job that is being worked on, nil if there is none, and
+	// ended is how many in a row did not come to their end.
+	cancel context.CancelFunc
+	ended  int
 }
 
 func newWorker(do, turn func(context.Context, job) error) *worker {
@@ -53,6 +57,7 @@ func (w *worker) assign(j job) {
 	j.turned = w.turned
 	w.mu.Lock()
 	w.next = &j
+	w.end()
 	w.mu.Unlock()
 	wake(w.wake)
 }
@@ -61,8 +66,58 @@ func (w *worker) assign(j job) {
 func (w *worker) drop() {
 	w.mu.Lock()
 	w.next = nil
+	if w.cancel != nil {
+		w.cancel()
+	}
 	w.mu.Unlock()
 	wake(w.wake)
+}
+
+// end ends the job that is being worked on, as a newer one waits. The first is
+// ended at once: a fix must not wait behind the failure that it mends. Where
+// commits keep coming each gets more time than the last, or a large target would
+// never be brought to any of them. w.mu is held.
+func (w *worker) end() {
+	if w.cancel == nil {
+		return
+	}
+	if wait := spared(w.ended); wait > 0 {
+		time.AfterFunc(wait, w.cancel)
+		return
+	}
+	w.cancel()
+}
+
+// spared is how long a job goes on after a newer one has come, when so many
+// before it were ended already.
+func spared(ended int) time.Duration {
+	if ended == 0 {
+		return 0
+	}
+	return min(time.Second<<min(ended-1, 10), time.Minute)
+}
+
+// work does a job until it ends, or is ended by a newer one. It reports whether
+// it was.
+func (w *worker) work(ctx context.Context, do func(context.Context, job) error, j job) (ended bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.mu.Lock()
+	w.cancel = cancel
+	if w.next != nil { // came just now
+		w.end()
+	}
+	w.mu.Unlock()
+	err = do(ctx, j)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancel = nil
+	if err == nil || ctx.Err() == nil {
+		w.ended = 0
+		return false, err
+	}
+	w.ended++
+	return true, err
 }
 
 func (w *worker) take() (job, bool) {
@@ -83,7 +138,8 @@ const (
 )
 
 // run works until ctx ends. A job that failed is tried again, with growing
-// waits, until it succeeds or a newer one is assigned.
+// waits, until it succeeds or a newer one is assigned, which also ends one that
+// is being worked on.
 func (w *worker) run(ctx context.Context) {
 	var (
 		current job
@@ -102,7 +158,7 @@ func (w *worker) run(ctx context.Context) {
 			}
 			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
 		case <-w.turned:
-			if err := w.turn(ctx, current); err != nil && ctx.Err() == nil {
+			if ended, err := w.work(ctx, w.turn, current); err != nil && !ended {
 				time.AfterFunc(retryFirst, func() { wake(w.turned) })
 			}
 			continue
@@ -110,7 +166,7 @@ func (w *worker) run(ctx context.Context) {
 			again = nil
 			current.retry = true
 		}
-		if err := w.do(ctx, current); err != nil {
+		if ended, err := w.work(ctx, w.do, current); err != nil && !ended {
 			f := classify(err).fate
 			if waits[f] == nil {
 				waits[f] = newBackoff(f)

@@ -117,3 +117,63 @@ func TestADroppedJobIsNotTriedAgain(t *testing.T) {
 func newWorkerOf(do func(context.Context, job) error) *worker {
 	return newWorker(do, func(context.Context, job) error { return nil })
 }
+
+func TestANewerRevisionEndsTheOneThatIsWorkedOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var done []gitsync.Commit
+		w := newWorkerOf(func(ctx context.Context, j job) error {
+			if j.revision.Commit == "bad" {
+				<-ctx.Done() // waits for what will not come
+				return ctx.Err()
+			}
+			done = append(done, j.revision.Commit)
+			return nil
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go w.run(ctx)
+		w.assign(at("bad"))
+		synctest.Wait()
+		w.assign(at("fix"))
+		synctest.Wait() // no time passes in here
+		if len(done) != 1 || done[0] != "fix" {
+			t.Errorf("worked on %v; want the fix at once", done)
+		}
+		w.assign(at("bad"))
+		synctest.Wait()
+		w.drop()
+		time.Sleep(time.Hour)
+		if len(done) != 1 {
+			t.Errorf("worked on %v", done)
+		}
+	})
+}
+
+// A target that takes ten seconds is brought to some revision though one comes
+// every two.
+func TestCommitsThatKeepComingDoNotStarveATarget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		finished := 0
+		w := newWorkerOf(func(ctx context.Context, j job) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(10 * time.Second):
+				finished++
+				return nil
+			}
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go w.run(ctx)
+		for range 60 {
+			w.assign(at("next"))
+			time.Sleep(2 * time.Second)
+		}
+		if finished < 2 {
+			t.Errorf("%d of the revisions of two minutes were applied", finished)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/render"
 )
 
 var (
@@ -33,13 +34,41 @@ type Problem struct {
 	Object ObjectID
 	Field  string // "spec.replicas", where the server says it
 	Reason string
+	// File and Line are where the object is declared, as far as that is known.
+	File string
+	Line int
 }
 
 func (p Problem) String() string {
-	if p.Field == "" {
-		return fmt.Sprintf("%s: %s", p.Object, p.Reason)
+	text := fmt.Sprintf("%s: %s", p.Object, p.Reason)
+	if p.Field != "" {
+		text = fmt.Sprintf("%s: %s: %s", p.Object, p.Field, p.Reason)
 	}
-	return fmt.Sprintf("%s: %s: %s", p.Object, p.Field, p.Reason)
+	switch {
+	case p.File == "":
+		return text
+	case p.Line == 0:
+		return p.File + ": " + text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, text)
+}
+
+// Locate notes where the objects of the problems are declared, by
+// render.Release.Places.
+func (e *Rejected) Locate(places map[string]render.Place) {
+	for i, p := range e.Problems {
+		name := p.Object.Name
+		place, ok := places[p.Object.Kind+" "+name]
+		if ns := p.Object.Namespace; ns != "" {
+			declared, found := places[p.Object.Kind+" "+ns+"/"+name]
+			if found {
+				place, ok = declared, true
+			} // else it leaves out its namespace, which is "default"
+		}
+		if ok {
+			e.Problems[i].File, e.Problems[i].Line = place.File, place.Line
+		}
+	}
 }
 
 func (e *Rejected) Error() string {

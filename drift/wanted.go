@@ -107,15 +107,15 @@ func secretProblems(id ObjectID, content map[string]any) []Problem {
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		text, ok := data[key].(string)
 		if !ok && data[key] != nil {
-			problems = append(problems, Problem{id, "data[" + key + "]", "is no string; encode it in base64, or write it in quotes under stringData"})
+			problems = append(problems, Problem{Object: id, Field: "data[" + key + "]", Reason: "is no string; encode it in base64, or write it in quotes under stringData"})
 		} else if _, err := base64.StdEncoding.DecodeString(text); err != nil {
-			problems = append(problems, Problem{id, "data[" + key + "]", "is not base64; encode it, or write it under stringData"})
+			problems = append(problems, Problem{Object: id, Field: "data[" + key + "]", Reason: "is not base64; encode it, or write it under stringData"})
 		}
 	}
 	text, _ := content["stringData"].(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(text)) {
 		if _, ok := text[key].(string); !ok {
-			problems = append(problems, Problem{id, "stringData[" + key + "]", "is no string; put it in quotes"})
+			problems = append(problems, Problem{Object: id, Field: "stringData[" + key + "]", Reason: "is no string; put it in quotes"})
 		}
 	}
 	return problems

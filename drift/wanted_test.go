@@ -67,11 +67,11 @@ func TestWantRefuses(t *testing.T) {
 	t.Parallel()
 	secret := ObjectID{Kind: "Secret", Namespace: "shop", Name: "s"}
 	for text, want := range map[string]Problem{
-		`{apiVersion: v1, kind: ConfigMap, metadata: {generateName: c-}}`:                                {ObjectID{Kind: "ConfigMap"}, "metadata.name", "is missing; generateName cannot be applied, write a name"},
-		`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: [a]}}`:                            {ObjectID{Kind: "ConfigMap", Name: "c"}, "metadata.labels", "is no object"},
-		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, stringData: {port: 5432}}`: {secret, "stringData[port]", "is no string; put it in quotes"},
-		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {pass: hunter2!}}`:   {secret, "data[pass]", "is not base64; encode it, or write it under stringData"},
-		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {pin: 5432}}`:        {secret, "data[pin]", "is no string; encode it in base64, or write it in quotes under stringData"},
+		`{apiVersion: v1, kind: ConfigMap, metadata: {generateName: c-}}`:                                {Object: ObjectID{Kind: "ConfigMap"}, Field: "metadata.name", Reason: "is missing; generateName cannot be applied, write a name"},
+		`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: [a]}}`:                            {Object: ObjectID{Kind: "ConfigMap", Name: "c"}, Field: "metadata.labels", Reason: "is no object"},
+		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, stringData: {port: 5432}}`: {Object: secret, Field: "stringData[port]", Reason: "is no string; put it in quotes"},
+		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {pass: hunter2!}}`:   {Object: secret, Field: "data[pass]", Reason: "is not base64; encode it, or write it under stringData"},
+		`{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {pin: 5432}}`:        {Object: secret, Field: "data[pin]", Reason: "is no string; encode it in base64, or write it in quotes under stringData"},
 	} {
 		_, err := Want([]*unstructured.Unstructured{object(t, text)}, ours)
 		var refused *Rejected

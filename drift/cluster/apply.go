@@ -49,12 +49,12 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, terms drift.Te
 	defer func() { <-t.apply }()
 	w, err := c.prepare(ctx, t, release, terms)
 	if err != nil {
-		return drift.Applied{}, err
+		return drift.Applied{}, located(err, release)
 	}
 	defer c.abandon(w)
 	applied, err := c.carryOut(ctx, w)
 	applied.Took = time.Since(started)
-	return applied, err
+	return applied, located(err, release)
 }
 
 func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) {
@@ -226,13 +226,16 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	if err := c.begin(ctx, wanted.ID); err != nil {
 		return err
 	}
+	// A newer commit ends an apply between writes, not within one: what was
+	// written is always known and noted.
+	whole := context.WithoutCancel(ctx)
 	var after *unstructured.Unstructured
 	var err error
 	if uid, ok := w.recreated[wanted.ID]; ok {
 		err = c.remove(ctx, w, wanted, uid)
 	}
 	if err == nil {
-		after, err = c.applyOver(ctx, w.kinds[wanted.ID], wanted.ID, wanted.Patch)
+		after, err = c.applyOver(whole, w.kinds[wanted.ID], wanted.ID, wanted.Patch)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/render"
 )
 
 func TestApplyCreatesConfiguresAndPrunes(t *testing.T) {
@@ -278,5 +279,25 @@ func TestAnImmutableFieldIsRefusedAndNothingIsDeletedToBeFixed(t *testing.T) {
 	}
 	if w.get("Deployment/web").GetUID() != uid {
 		t.Error("the Deployment was replaced")
+	}
+}
+
+func TestARefusalSaysWhereTheObjectIsDeclared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := w.verified(strings.Replace(deployment("web", 1, ""), "replicas: 1", "replicas: -1", 1), configMap("a")).Release()
+	release.Images = nil // judged notes them again
+	release.Places = map[string]render.Place{
+		"Deployment " + w.namespace + "/web": {File: "apps/web/base/deployment.yaml", Line: 7},
+		"ConfigMap " + w.namespace + "/a":    {File: "apps/web/base/config.yaml", Line: 1},
+	}
+	v := judged(t, release)
+	want := "apps/web/base/deployment.yaml:7: Deployment " + w.namespace + "/web: spec.replicas: "
+	_, err := w.cluster.Apply(t.Context(), v, drift.Terms{Environment: w.settings})
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("applying: got %v", err)
+	}
+	if _, err = w.cluster.Plan(t.Context(), v); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("planning: got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -153,5 +154,51 @@ func TestADefinitionDeletedByHandDoesNotWedge(t *testing.T) {
 	w.apply(configMap("a"))
 	if inv, err := w.stored(); err != nil || len(inv.Entries) != 1 {
 		t.Errorf("got %+v, %v", inv.Entries, err)
+	}
+}
+
+// A newer commit ends an apply that waits for a kind that will never be served.
+//
+// catalogue 86
+func TestAnApplyThatWaitsIsEndedByANewerOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plural, kind := w.ownKind()
+	first := definitionOf(plural, kind)
+	w.apply(first, configMap("a", "k", "1"))
+	t.Cleanup(func() {
+		w.cluster.Close()
+		for _, name := range []string{plural, "more" + plural} {
+			if id := "CustomResourceDefinition/" + name + ".acme.example"; w.lookup(id) != nil {
+				w.delete(id)
+			}
+		}
+	})
+	// The names of the second are taken, so it is never established.
+	second := strings.Replace(definitionOf("more"+plural, kind), "singular: "+strings.ToLower(kind)+"more"+plural, "singular: "+strings.ToLower(kind), 1)
+	bad := w.verified(first, second, configMap("a", "k", "2"), configMap("b", "k", "2"))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.cluster.Apply(ctx, bad, drift.Terms{Environment: w.settings})
+		done <- err
+	}()
+	w.eventually("the second definition to be written", func() (bool, string) {
+		return w.lookup("CustomResourceDefinition/more"+plural+".acme.example") != nil, "not there"
+	})
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was ended", err)
+	}
+	w.apply(first, configMap("a", "k", "3"))
+	if data := w.get("ConfigMap/a").Object["data"].(map[string]any); data["k"] != "3" {
+		t.Errorf("got %v", data)
+	}
+	// What it had begun is known: the definition is in the inventory, and kept as
+	// it left the release.
+	inv, err := w.stored()
+	id := drift.ObjectID{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Name: "more" + plural + ".acme.example"}
+	if _, ok := inv.Entries[id]; err != nil || !ok {
+		t.Errorf("got %+v, %v", inv, err)
 	}
 }

@@ -172,7 +172,8 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 	next.Annotations = with(next.Annotations, annotationFor, t.name)
 	next.BinaryData = map[string][]byte{inventoryKey: content}
 
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	// Once begun it is not ended by a newer commit: whether it was stored must be known.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	options := metav1.UpdateOptions{FieldManager: drift.FieldManager}
 	var written *corev1.ConfigMap

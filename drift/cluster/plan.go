@@ -28,13 +28,13 @@ func (c *Cluster) Plan(ctx context.Context, v policies.Verified, terms drift.Ter
 	terms.Environment.Drift = environments.DriftCorrect // drift is told, whatever is done about it
 	w, err := c.prepare(ctx, t, release, terms)
 	if err != nil {
-		return drift.Plan{}, err
+		return drift.Plan{}, located(err, release)
 	}
 	defer c.abandon(w)
 	now, _ := w.writes()
 	trials, err := c.try(ctx, w, now, true)
 	if err != nil {
-		return drift.Plan{}, err
+		return drift.Plan{}, located(err, release)
 	}
 	for _, s := range now {
 		if s.Action != drift.Configure {

@@ -166,7 +166,7 @@ func (c *Cluster) pruneAll(ctx context.Context, t *target, steps []drift.Step, w
 			indexes[steps[i].Object] = i
 		}
 		err := each(ctx, c, deletions, func(ctx context.Context, d *deletion) {
-			result, step := c.prune(ctx, d)
+			result, step := c.prune(context.WithoutCancel(ctx), d)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			results[indexes[d.id]], outcomes[d.id] = step, result

@@ -79,7 +79,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 		}
 		gone := false
 		if !live.Terminating {
-			gone, err = c.delete(ctx, k, wanted.ID, live)
+			gone, err = c.delete(context.WithoutCancel(ctx), k, wanted.ID, live)
 		}
 		switch {
 		case apierrors.IsConflict(err): // it changed since it was read

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // refusal turns an API server's answer into problems of an object. It is
@@ -137,3 +138,12 @@ func plain(err error, id drift.ObjectID, body []byte) error {
 type maskedError struct{ message string }
 
 func (e *maskedError) Error() string { return e.message }
+
+// located says where the objects that are refused are declared.
+func located(err error, release render.Release) error {
+	var rejected *drift.Rejected
+	if errors.As(err, &rejected) {
+		rejected.Locate(release.Places)
+	}
+	return err
+}
