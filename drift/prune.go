@@ -247,7 +247,7 @@ const (
 func pruneProblem(id ObjectID, labels, annotations map[string]string) []Problem {
 	for field, values := range map[string]map[string]string{"labels": labels, "annotations": annotations} {
 		if value, ok := values[AnnotationPrune]; ok && value != PruneConfirm {
-			return []Problem{{id, "metadata." + field + "[" + AnnotationPrune + "]", fmt.Sprintf("%q is not known; write %q, or leave it out", value, PruneConfirm)}}
+			return []Problem{{Object: id, Field: "metadata." + field + "[" + AnnotationPrune + "]", Reason: fmt.Sprintf("%q is not known; write %q, or leave it out", value, PruneConfirm)}}
 		}
 	}
 	return nil

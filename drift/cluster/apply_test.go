@@ -297,7 +297,7 @@ func TestARefusalSaysWhereTheObjectIsDeclared(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("applying: got %v", err)
 	}
-	if _, err = w.cluster.Plan(t.Context(), v); err == nil || !strings.Contains(err.Error(), want) {
+	if _, err = w.cluster.Plan(t.Context(), v, drift.Terms{Environment: w.settings}); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("planning: got %v", err)
 	}
 }

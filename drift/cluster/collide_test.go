@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pawl-dev/pawl/drift"
 )
 
 const service = `
@@ -109,7 +111,7 @@ func TestTakingOverWhatCollides(t *testing.T) {
 	w := newWorld(t)
 	made := w.create(`{apiVersion: v1, kind: Service, metadata: {name: web, namespace: '{ns}'}, spec: {ports: [{name: http, port: 81}]}}`)
 	release := w.verified(service, configMap("a", "k", "1"))
-	plan, err := w.cluster.Plan(t.Context(), release)
+	plan, err := w.cluster.Plan(t.Context(), release, drift.Terms{Environment: w.settings})
 	if err != nil {
 		t.Fatal(err)
 	}
