@@ -68,10 +68,8 @@ func New(o Options) *Pool {
 // the latest, waiting for a turn not counted.
 func (p *Pool) Build(ctx context.Context, job render.Job) (render.Built, error) {
 	job.Limits = job.Limits.WithDefaults()
-	select {
-	case p.turns <- struct{}{}:
-	case <-ctx.Done():
-		return render.Built{}, fmt.Errorf("waiting for another build to end: %w", ctx.Err())
+	if err := p.wait(ctx); err != nil {
+		return render.Built{}, err
 	}
 	t := &turn{pool: p, over: make(chan struct{})}
 	defer t.end()
@@ -90,20 +88,25 @@ func (p *Pool) try(ctx context.Context, t *turn, job render.Job) (made render.Bu
 	if err != nil {
 		return render.Built{}, false, err
 	}
-	slow := time.AfterFunc(p.options.SlowAfter, func() { t.slow(child) })
-	defer slow.Stop()
+	t.use(child)
 	made, spent, err := child.build(ctx, job)
+	t.use(nil)
+	reused := child.builds > 1 // nothing of it may be looked at once it is put back
 	if p.put(child, spent); err != nil && p.isClosed() {
 		return render.Built{}, false, errClosed // which says nothing about the overlay
 	}
 	var unfinished *render.Unfinished
-	return made, child.builds > 1 && errors.As(err, &unfinished) && unfinished.Reason == "crash", err
+	return made, reused && errors.As(err, &unfinished) && unfinished.Reason == "crash", err
 }
 
 // Guards starts a child, unless one was started before, and tells what holds
 // children of this process back.
 func (p *Pool) Guards(ctx context.Context) (Guards, error) {
-	if err := p.Warm(ctx, render.Limits{}); err != nil {
+	if err := p.wait(ctx); err != nil {
+		return Guards{}, err
+	}
+	defer func() { <-p.turns }()
+	if err := p.warm(ctx, render.Limits{}); err != nil {
 		return Guards{}, err
 	}
 	p.mu.Lock()
@@ -112,14 +115,35 @@ func (p *Pool) Guards(ctx context.Context) (Guards, error) {
 }
 
 // Warm has a child ready for builds of these limits, so that the next need not
-// wait for one to start.
+// wait for one to start. While as many builds run as may, it does nothing: the
+// next waits for one of them to end.
 func (p *Pool) Warm(ctx context.Context, limits render.Limits) error {
+	select {
+	case p.turns <- struct{}{}:
+	default:
+		return nil
+	}
+	defer func() { <-p.turns }()
+	return p.warm(ctx, limits)
+}
+
+func (p *Pool) warm(ctx context.Context, limits render.Limits) error {
 	child, err := p.take(ctx, limits.WithDefaults().Memory)
 	if err != nil {
 		return err
 	}
 	p.put(child, false)
 	return nil
+}
+
+// wait waits for a turn, which is to be taken from turns when it is over.
+func (p *Pool) wait(ctx context.Context) error {
+	select {
+	case p.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another build to end: %w", ctx.Err())
+	}
 }
 
 var errClosed = errors.New("the pool of render processes is closed")
@@ -159,7 +183,7 @@ func (p *Pool) take(ctx context.Context, memory int64) (*process, error) {
 func (p *Pool) put(child *process, spent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if spent || p.closed || child.builds >= p.options.Reuse {
+	if spent || p.closed || child.yielded.Load() || child.builds >= p.options.Reuse {
 		p.drop(child)
 		return
 	}
@@ -204,19 +228,37 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// turn is a build's place among those that run.
+// turn is a build's place among those that run, in one child after another if
+// the first ends for no reason of the build's own.
 type turn struct {
 	pool *Pool
 	over chan struct{}
 
 	mu     sync.Mutex
-	done   bool
+	timer  *time.Timer // from the first child on: starting one is no build
+	child  *process    // that it builds in now, if any
 	isSlow bool
+	done   bool
+}
+
+// use says in which child the build goes on; nil says in none. The turn touches
+// a child only until it says so.
+func (t *turn) use(child *process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.child = child
+	switch {
+	case child == nil:
+	case t.isSlow:
+		child.yield()
+	case t.timer == nil:
+		t.timer = time.AfterFunc(t.pool.options.SlowAfter, t.slow)
+	}
 }
 
 // slow lets another build begin beside one that takes long, as soon as not too
-// many do.
-func (t *turn) slow(child *process) {
+// many do. It is called once, or the turn would be given back twice.
+func (t *turn) slow() {
 	select {
 	case t.pool.slow <- struct{}{}:
 	case <-t.over:
@@ -229,7 +271,9 @@ func (t *turn) slow(child *process) {
 		return
 	}
 	t.isSlow = true
-	child.yield()
+	if t.child != nil {
+		t.child.yield()
+	}
 	<-t.pool.turns
 }
 
@@ -238,6 +282,9 @@ func (t *turn) end() {
 	defer t.mu.Unlock()
 	t.done = true
 	close(t.over)
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 	if t.isSlow {
 		<-t.pool.slow
 	} else {

@@ -223,6 +223,106 @@ func TestSlowBuildsAreBounded(t *testing.T) {
 	}
 }
 
+// A child that fails one build after another's time has passed costs that build
+// no second turn: it goes on in another child, as slow as it was, and ends.
+func TestASlowBuildWhoseChildCrashesGoesOn(t *testing.T) {
+	t.Parallel()
+	p := pool(t, Options{Builds: 1, Slow: 2, SlowAfter: time.Hour})
+	if _, err := render.New(render.Options{Build: p}).Render(t.Context(), at(small()), target("shop")); err != nil {
+		t.Fatal(err)
+	}
+	p.options.SlowAfter = time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.Build(ctx, render.Job{Target: target("spin"), Limits: render.Limits{Time: time.Hour}})
+		ended <- err
+	}()
+	slowIn := func() *process {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for child := range p.all {
+			if child.yielded.Load() {
+				return child
+			}
+		}
+		return nil
+	}
+	eventually(t, "the build is slow", func() bool { return slowIn() != nil && len(p.turns) == 0 })
+	first := slowIn()
+	first.kill()
+	eventually(t, "it goes on in another child, which yields as well", func() bool { c := slowIn(); return c != nil && c != first })
+	if len(p.slow) != 1 || len(p.turns) != 0 {
+		t.Errorf("%d slow and %d other builds, want the one", len(p.slow), len(p.turns))
+	}
+	stop()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("stopped: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the build never ends")
+	}
+	if len(p.slow) != 0 || len(p.turns) != 0 {
+		t.Errorf("%d slow and %d other builds afterwards, want none", len(p.slow), len(p.turns))
+	}
+}
+
+// Once a build has given its child back, the child is another's: that the first
+// build was slow is no reason to slow it down. If it came to that just before,
+// nobody gets it.
+func TestALateTimerLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	p := pool(t, Options{Builds: 1, SlowAfter: time.Hour})
+	child, err := p.take(t.Context(), 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := &turn{pool: p, over: make(chan struct{})}
+	first.use(child)
+	first.use(nil)
+	first.slow()
+	first.end()
+	if child.yielded.Load() {
+		t.Error("a child yields that the slow build had given back")
+	}
+	child.yield()
+	if p.put(child, false); len(p.idle) != 0 {
+		t.Error("a child that yields is kept for another build")
+	}
+}
+
+// Warming is no way around the bound.
+func TestWarmingStartsNoneBesideThoseThatRun(t *testing.T) {
+	t.Parallel()
+	p := pool(t, Options{Builds: 1, SlowAfter: time.Hour})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = p.Build(ctx, render.Job{Target: target("spin"), Limits: render.Limits{Time: time.Hour}})
+	}()
+	children := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.all)
+	}
+	eventually(t, "a child runs", func() bool { return children() == 1 })
+	if err := p.Warm(t.Context(), render.Limits{}); err != nil {
+		t.Error(err)
+	}
+	if n := children(); n != 1 {
+		t.Errorf("%d children, want the one that is busy", n)
+	}
+	stop()
+	<-ended
+}
+
 // files are none at all.
 type files struct{}
 

@@ -30,7 +30,7 @@ type process struct {
 	guards Guards
 
 	builds  int
-	yielded atomic.Bool // which cannot be taken back
+	yielded atomic.Bool // which cannot be taken back, so the child is not used again
 	retire  *time.Timer // while idle
 	// wait reaps the process and says how it ended.
 	wait func() error
@@ -117,7 +117,7 @@ func (p *process) build(ctx context.Context, job render.Job) (made render.Built,
 
 	var ended *conversationEnded
 	if !errors.As(err, &ended) {
-		return made, spent || p.yielded.Load() || !unharmed, err
+		return made, spent || !unharmed, err
 	}
 	p.kill()
 	exit := p.wait()
