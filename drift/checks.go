@@ -73,6 +73,9 @@ func NewHealthChecks(list []environments.HealthCheck) (checks HealthChecks, fiel
 // Digest tells checks apart; that of none is empty.
 func (c HealthChecks) Digest() Digest { return c.digest }
 
+// Equal reports whether both say the same.
+func (c HealthChecks) Equal(other HealthChecks) bool { return c.digest == other.digest }
+
 // For is the check for the kind of an object; nil where there is none.
 func (c HealthChecks) For(id ObjectID) *HealthCheck {
 	return c.byKind[schema.GroupKind{Group: id.Group, Kind: id.Kind}]

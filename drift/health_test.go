@@ -82,6 +82,8 @@ func TestCauseOf(t *testing.T) {
 		"init crashes":   {`{initContainerStatuses: [{name: i, state: {waiting: {reason: CrashLoopBackOff, message: "back-off 10s"}}, lastState: {terminated: {exitCode: 1, reason: Error, message: "no such table"}}}]}`, Cause{"pod web-1-x: CrashLoopBackOff: exit 1: no such table: back-off 10s", true}, false},
 		"out of memory":  {`{containerStatuses: [{name: w, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 137, reason: OOMKilled}}}]}`, Cause{"pod web-1-x: CrashLoopBackOff: exit 137 OOMKilled", true}, false},
 		"no such secret": {`{containerStatuses: [{name: w, state: {waiting: {reason: CreateContainerConfigError, message: "secret \"db\" not found"}}}]}`, Cause{`pod web-1-x: CreateContainerConfigError: secret "db" not found`, true}, false},
+		"a job's, ended": {`{phase: Failed, containerStatuses: [{name: w, state: {terminated: {exitCode: 0}}}, {name: x, state: {terminated: {exitCode: 3, reason: Error, message: "migration 12: no such column"}}}]}`, Cause{"pod web-1-x: failed: exit 3: migration 12: no such column", false}, false},
+		"evicted":        {`{phase: Failed, reason: Evicted, message: "The node was low on resource: memory."}`, Cause{"pod web-1-x: failed: Evicted: The node was low on resource: memory.", false}, false},
 		"has no node":    {`{phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/3 nodes are available: 3 Insufficient cpu."}]}`, Cause{"pod web-1-x: no node for it yet: 0/3 nodes are available: 3 Insufficient cpu.", false}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

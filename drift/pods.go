@@ -54,6 +54,13 @@ func CauseOf(pod *unstructured.Unstructured) (Cause, bool) {
 			return cause(true, reason, lastEnd(container), message)
 		}
 	}
+	if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Failed" {
+		// Whether another pod is tried is up to its workload, such as a Job's
+		// backoffLimit.
+		reason, _, _ := unstructured.NestedString(pod.Object, "status", "reason") // "Evicted"
+		message, _, _ := unstructured.NestedString(pod.Object, "status", "message")
+		return cause(false, "failed", reason, message, endOf(pod))
+	}
 	if c, ok := condition(pod, "PodScheduled"); ok && c.status == "False" && c.reason == "Unschedulable" {
 		return cause(false, "no node for it yet", c.message)
 	}
@@ -66,6 +73,27 @@ func lastEnd(container map[string]any) string {
 	if !ok {
 		return ""
 	}
+	return inWordsOf(ended)
+}
+
+// endOf tells how the first container of a pod ended that ended badly.
+func endOf(pod *unstructured.Unstructured) string {
+	for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
+		statuses, _, _ := unstructured.NestedSlice(pod.Object, "status", field)
+		for _, s := range statuses {
+			container, _ := s.(map[string]any)
+			ended, _, _ := unstructured.NestedMap(container, "state", "terminated")
+			if code, ok := ended["exitCode"].(int64); ok && code != 0 {
+				return inWordsOf(ended)
+			}
+		}
+	}
+	return ""
+}
+
+// inWordsOf is the end of a container: "exit 137 OOMKilled: …", with its
+// termination message.
+func inWordsOf(ended map[string]any) string {
 	text := ""
 	if code, ok := ended["exitCode"].(int64); ok {
 		text = fmt.Sprintf("exit %d", code)

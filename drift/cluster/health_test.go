@@ -73,6 +73,49 @@ func TestPodsThatQuotaRefusesAreNamed(t *testing.T) {
 	}
 }
 
+func TestAJobThatFailsSaysHowItsPodEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(`
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, namespace: '{ns}'}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {annotations: {testworld.pawl.dev/fail: crash}}
+    spec:
+      restartPolicy: Never
+      containers:
+      - name: migrate
+        image: ghcr.io/acme/web@` + digestA + `
+        resources: {limits: {cpu: 1000m, memory: 1024Mi}}
+`)
+	w.healthBecomes(drift.Failed)
+	w.eventually("the end of the pod is told", func() (bool, string) {
+		message := w.health().Objects[0].Message
+		return strings.Contains(message, "BackoffLimitExceeded") && strings.Contains(message, "pod migrate-") && strings.Contains(message, "exit 1"), message
+	})
+}
+
+// A fix does not wait for what it replaces, and from its apply on only its own
+// health is told.
+func TestANewReleaseEndsTheWaitForTheOneBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(deployment("web", 1, "testworld.pawl.dev/fail: never-ready"))
+	w.healthBecomes(drift.Progressing)
+	fix := deployment("web", 1, "fixed: 'yes'")
+	w.apply(fix)
+	w.forgetNotices()
+	w.healthBecomes(drift.Current)
+	for _, n := range w.all() {
+		if n.Health != nil && n.Release != w.verified(fix).Release().Digest {
+			t.Errorf("told of the release before: %+v", n)
+		}
+	}
+}
+
 func TestWhatIsNotReadyInTimeFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

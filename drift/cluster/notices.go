@@ -95,7 +95,7 @@ func (h *targetHealth) stop() {
 
 // podDelay is how long a target may be progressing before its pods are looked
 // at: most rollouts need no reason.
-const podDelay = 300 * time.Millisecond
+const podDelay = 100 * time.Millisecond
 
 // healthOf returns the health of a target if it differs from what was told.
 // c.mu is held.
