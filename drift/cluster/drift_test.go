@@ -263,6 +263,54 @@ func TestARefusedRepairDelaysNobody(t *testing.T) {
 	}
 }
 
+// One refused among forty, while forty others are edited and deleted at once.
+//
+// catalogue 104
+func TestOneRefusedAmongFortyDelaysNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	documents := []string{configMap("a", "k", "1")}
+	for i := range 40 {
+		documents = append(documents, configMap(fmt.Sprint("c", i), "k", "1"))
+	}
+	w.apply(documents...)
+	w.guard("refuse-"+w.namespace, "UPDATE", `object.metadata.name != 'a' || object.data.k != '1'`)
+	w.edit("ConfigMap/a", `{"data":{"k":"2"}}`)
+	for i := range 40 {
+		if name := fmt.Sprint("ConfigMap/c", i); i%2 == 0 {
+			w.edit(name, `{"data":{"k":"2"}}`)
+		} else {
+			w.delete(name)
+		}
+	}
+	w.eventually("forty to be put back", func() (bool, string) {
+		back := 0
+		for _, d := range w.drifts() {
+			if d.Object.Name != "a" && !d.CorrectedAt.IsZero() {
+				back++
+			}
+		}
+		return back == 40, fmt.Sprint(back)
+	})
+	for i := range 40 {
+		if data := w.get(fmt.Sprint("ConfigMap/c", i)).Object["data"].(map[string]any); data["k"] != "1" {
+			t.Errorf("c%d is %v", i, data)
+		}
+	}
+	if data := w.get("ConfigMap/a").Object["data"].(map[string]any); data["k"] != "2" {
+		t.Errorf("nothing was refused: %v", data)
+	}
+	refusals := 0
+	for _, d := range w.drifts() {
+		if d.Err != nil {
+			refusals++
+		}
+	}
+	if refusals != 1 {
+		t.Errorf("%d refusals were told", refusals)
+	}
+}
+
 // catalogue 95
 func TestADeletedNamespaceIsMadeAgainWithAllInIt(t *testing.T) {
 	t.Parallel()
