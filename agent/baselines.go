@@ -24,7 +24,8 @@ type Baselines struct {
 	made string // the digest of what last was made of
 	// failed is why there is no baseline now, nil if there is one.
 	failed error
-	// looks are what the files looked like just before they were read, at read.
+	// looks are what the files looked like just before they were read; all was
+	// read at read.
 	looks map[string]look
 	read  time.Time
 	roots map[string]*rootCopy // the last good ones, by name
@@ -80,8 +81,8 @@ func (b *Baselines) Get() (*Baseline, error) {
 			return b.last, nil
 		}
 	}
-	b.looks, b.read = looks, now
-	b.failed = b.renew(now)
+	b.looks, b.failed = looks, b.renew(now)
+	b.read = b.options.Now() // afterwards: a failure can take longer than it counts
 	if b.failed != nil {
 		return nil, b.failed
 	}

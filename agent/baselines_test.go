@@ -31,8 +31,9 @@ type platform struct {
 	folder  string
 	now     time.Time
 	secrets map[agent.SecretKey][]byte
-	asked   int   // for Secrets
-	down    error // why Secrets cannot be read
+	asked   int           // for Secrets
+	down    error         // why Secrets cannot be read
+	slow    time.Duration // how long that takes
 	log     bytes.Buffer
 	*agent.Baselines
 }
@@ -93,6 +94,7 @@ func (p *platform) configure(text string) {
 		Policies: regoCompiler{}, Now: func() time.Time { return p.now }, Log: zerolog.New(&p.log),
 		Secret: func(_ context.Context, key agent.SecretKey) ([]byte, error) {
 			p.asked++
+			p.now = p.now.Add(p.slow)
 			text, ok := p.secrets[key]
 			if !ok && p.down == nil {
 				return nil, fmt.Errorf("there is no Secret %s", key.Name)
@@ -522,7 +524,15 @@ func TestSecretsAreReadAgain(t *testing.T) {
 	if p.asked != asked {
 		t.Errorf("%d targets asked %d times in a moment", 100, p.asked-asked)
 	}
-	p.down = nil
+	p.slow = 10 * time.Second
+	p.now = p.now.Add(time.Minute)
+	for range 100 {
+		p.refused("the API server does not answer")
+	}
+	if p.asked != asked+1 {
+		t.Errorf("%d targets waited %d times for an API server that takes its time", 100, p.asked-asked)
+	}
+	p.down, p.slow = nil, 0
 	p.now = p.now.Add(5 * time.Second)
 	if p.get() != second {
 		t.Error("nothing has changed, but there is another baseline")
