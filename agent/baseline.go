@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -91,8 +92,8 @@ type asked struct {
 	policies.Demands
 	// policies are those of Demands.Policies.
 	policies []Policy
-	// level is what policies are told; empty where there is none.
-	level string
+	// levels are the names of those whose demands are among these, each once.
+	levels []string
 }
 
 // demands are those of the agent's configuration.
@@ -101,6 +102,15 @@ func (b *Baseline) demands(environment string) (asked, error) {
 	out := asked{Demands: policies.NoDemands()}
 	out.Trust, out.Commit.FollowRewrites = b.Trust, of.FollowRewrites
 	return b.addLevel(out, environment, of.Level)
+}
+
+// demandsOf are those of the agent's configuration and of a repository.
+func (b *Baseline) demandsOf(r *repository, environment string) (asked, error) {
+	all, err := b.demands(environment)
+	if err != nil {
+		return asked{}, err
+	}
+	return r.add(all, b, environment)
 }
 
 // addLevel adds the demands of a level, if one is named.
@@ -124,12 +134,15 @@ func (b *Baseline) addLevel(a asked, environment, name string) (asked, error) {
 	for _, name := range level.Policies {
 		list = append(list, b.Policies[name])
 	}
-	if a.level == "" {
-		a.level = name
-	} else if a.level != name {
-		a.level += "+" + name
+	if !slices.Contains(a.levels, name) {
+		a.levels = append(slices.Clone(a.levels), name)
 	}
 	return a.add(more, list), nil
+}
+
+// level is what policies are told; empty where there is none.
+func (a asked) level() string {
+	return strings.Join(slices.Sorted(slices.Values(a.levels)), "+")
 }
 
 // add adds demands, and the policies that they name.

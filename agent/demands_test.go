@@ -173,6 +173,28 @@ func TestALevelIsDemandedByWhoeverNamesIt(t *testing.T) {
 	})
 }
 
+// Policies are told every level once, in the same order whoever named it: the
+// agent's configuration, this commit or the one that was accepted last.
+func TestPoliciesAreToldEachLevelOnce(t *testing.T) {
+	t.Parallel()
+	base := &Baseline{
+		Trust: newTrust(t), Levels: map[string]Level{"pci": {Trust: tightening(t)}, "soc": {Trust: tightening(t)}},
+		Environments: map[string]EnvironmentBaseline{"dev": {Level: "soc"}},
+	}
+	of, err := base.demands("dev")
+	for _, level := range []string{"", "pci", "pci", "soc"} {
+		if err == nil {
+			of, err = base.addLevel(of, "dev", level)
+		}
+	}
+	if err != nil || of.level() != "pci+soc" {
+		t.Errorf("%q, %v, want pci+soc", of.level(), err)
+	}
+	if none := (asked{}).level(); none != "" {
+		t.Errorf("%q where there is no level", none)
+	}
+}
+
 // signing is a baseline whose dev wants signed commits, or approvals.
 func signing(t *testing.T, w *world, level Level) *Baseline {
 	level.Trust = tightening(t)

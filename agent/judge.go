@@ -18,11 +18,8 @@ import (
 // judged by the demands that it does away with.
 func (a *Agent) asked(ctx context.Context, j job, accepted drift.Accepted, base *Baseline) (asked, error) {
 	name := j.environment.Name
-	all, err := base.demands(name)
+	all, err := base.demandsOf(j.repository, name)
 	if err != nil {
-		return asked{}, err
-	}
-	if all, err = j.repository.add(all, base, name); err != nil {
 		return asked{}, err
 	}
 	if accepted.Commit == "" || accepted.Demands == j.repository.fingerprint(name) {
@@ -45,10 +42,7 @@ func (a *Agent) entry(p *Plan, environment string) (policies.Demands, error) {
 	if err != nil {
 		return policies.Demands{}, &baselineUnreadable{err}
 	}
-	of, err := base.demands(environment)
-	if err == nil {
-		of, err = p.demanded.add(of, base, environment)
-	}
+	of, err := base.demandsOf(p.demanded, environment)
 	return of.Demands, err
 }
 
@@ -105,7 +99,7 @@ func gather(ctx context.Context, edges Edges, of asked, facts policies.Facts, ch
 	if found.Change, err = change(); err != nil {
 		return policies.Findings{}, err
 	}
-	facts.Level, facts.Images, facts.Change = of.level, found.Images, found.Change
+	facts.Level, facts.Images, facts.Change = of.level(), found.Images, found.Change
 	found.Policies, err = ask(ctx, edges.Policies, of.policies, facts)
 	return found, err
 }
@@ -144,10 +138,7 @@ func (b *Baseline) Examine(ctx context.Context, p Plan, release render.Release, 
 	if err != nil {
 		return policies.Demands{}, policies.Findings{}, err
 	}
-	of, err := b.demands(environment.Name)
-	if err == nil {
-		of, err = repository.add(of, b, environment.Name)
-	}
+	of, err := b.demandsOf(repository, environment.Name)
 	if err != nil {
 		return policies.Demands{}, policies.Findings{}, err
 	}

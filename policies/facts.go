@@ -12,7 +12,7 @@ type Facts struct {
 	Release     render.Release
 	Environment environments.Environment
 	// Level is the environment's compliance level, empty where it has none;
-	// "pci+standard" where both sides name one.
+	// "pci+standard", in this order, where several are named.
 	Level string
 	// Images is the evidence by Image.Pinned.
 	Images map[string]Evidence
