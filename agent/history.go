@@ -32,10 +32,7 @@ func newHistory(source Source) *history {
 // saw takes in a revision that was read.
 func (h *history) saw(rev gitsync.Revision) {
 	h.revisions.Add(rev.Commit, rev)
-	h.commits.Add(rev.Commit, gitsync.CommitInfo{
-		Commit: rev.Commit, Parents: rev.Parents, Author: rev.Author, Committed: rev.Committed,
-		Subject: rev.Subject, Words: rev.Words, Signature: rev.Signature,
-	})
+	h.commits.Add(rev.Commit, headOf(rev))
 }
 
 // at returns a commit with its tree.
