@@ -201,7 +201,7 @@ func (a *Agent) inherit(ctx context.Context) {
 func (a *Agent) worker(ctx context.Context, t environments.Target) *worker {
 	w, ok := a.workers[t.String()]
 	if !ok {
-		w = newWorker(a.deploy, a.turned)
+		w = newWorker(a.deploy, a.turned, a.notTurned)
 		a.workers[t.String()] = w
 		a.running.Go(func() error {
 			w.run(ctx)

@@ -85,7 +85,7 @@ func TestWhatTheBoardSays(t *testing.T) {
 		{"what is held is not healthy, however well it is", steps(keep, appliedBut, good, moving, good), "1 pruning is held, 1 pruning is held"},
 		{"what is held fails like all else", steps(keep, appliedBut, good, bad, good), "1 pruning is held, 1 pruning is held, 1 failed, 1 pruning is held"},
 		{"what is held is looked at again with each commit", steps(keep, appliedBut, good, next, resumes(false, usual, a)), "1 pruning is held, 1 pruning is held, 1 ended, 2 queued"},
-		{"once it is deleted health decides", steps(keep, appliedBut, good, applied), "1 pruning is held, 1 pruning is held, 1 healthy"},
+		{"once it is deleted health decides", steps(keep, appliedBut, good, keep, applied), "1 pruning is held, 1 pruning is held, 1 healthy"},
 		{"drift says nothing", steps(keep, applied, func(b *board) { b.notice(drift.Notice{Target: web, Release: "a", Drift: &drift.Drift{}}) }), "1 waiting for health"},
 	} {
 		b, said := boardOf()

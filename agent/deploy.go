@@ -20,7 +20,7 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	unchanged, err := a.stages(ctx, j)
 	log := a.log.With().Str("target", j.target.String()).Str("commit", string(j.revision.Commit)).Logger()
 	if unchanged && err == nil {
-		log.Debug().Msg("the commit does not touch the target")
+		log.Debug().Msg("there is nothing to apply")
 		return nil
 	}
 	if err == nil {
@@ -111,6 +111,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	terms.Word = word // which is good once, and not remembered
 	applied, err := cluster.Apply(ctx, verified, terms)
 	if err != nil {
+		a.board.abandon(j.target)
 		return false, err
 	}
 	if err := cluster.Hold(ctx, j.target, nil); err != nil { // the branch has moved on

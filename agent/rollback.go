@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,22 +54,26 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 	switch good, failed := a.board.turn(j.target); {
 	case good != nil:
 		if err := cluster.Remember(ctx, *good); err != nil {
-			a.log.Warn().Err(err).Str("target", j.target.String()).Msg("a good release could not be remembered; it is tried again")
-			return err
+			return fmt.Errorf("remember the good release of %s: %w", good.Release.Commit.Short(), err)
 		}
 		a.board.remembered(j.target, good.Release.Digest)
 	case failed != nil && j.environment.Rollback.OnFailure == environments.RollbackAuto:
 		if err := a.rollBack(ctx, cluster, j, *failed); err != nil {
-			a.log.Error().Err(err).Str("target", j.target.String()).Msg("the rollback did not succeed; it is tried again")
-			return err
+			return fmt.Errorf("roll back from %s: %w", failed.commit.Short(), err)
 		}
 	}
 	return nil
 }
 
+// notTurned tells that what a release's health asks for could not be done yet.
+func (a *Agent) notTurned(j job, err error) {
+	a.log.Error().Err(err).Str("target", j.target.String()).Msg("what the health of a release asks for could not be done; it is tried again")
+}
+
 // failure is a release that failed before it ever was healthy.
 type failure struct {
 	release string
+	commit  gitsync.Commit // at which it was applied
 	why     string
 	at      time.Time
 }
@@ -87,14 +92,14 @@ func (a *Agent) rollBack(ctx context.Context, cluster Cluster, j job, f failure)
 	var refused error
 	for _, g := range goods {
 		verified, err := a.mayReturn(ctx, j, g)
-		if ctx.Err() != nil {
-			return err
+		if err != nil && (ctx.Err() != nil || classify(err).fate == retry) {
+			return err // it may pass, and is tried again
 		}
 		if err != nil {
 			refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
 			continue
 		}
-		hold := drift.Hold{Release: f.release, Commit: j.revision.Commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC()}
+		hold := drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC()}
 		if err := cluster.Hold(ctx, j.target, &hold); err != nil {
 			return err // without it a restart would bring the failed release back
 		}
@@ -175,50 +180,78 @@ func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Goo
 	a.board.keep(j.target, settings, g, j.turned, why)
 	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Health: g.Terms.Health})
 	if err != nil {
+		a.board.abandon(j.target)
 		return err
 	}
-	if why == nil {
-		a.board.running(j.target, verified, applied)
-		return nil
-	}
-	if !failedAt.IsZero() {
+	if why != nil && !failedAt.IsZero() {
 		took := a.now().Sub(failedAt)
 		a.metrics.rollbackSeconds.Observe(took.Seconds())
 		a.board.tookBack(j.target, took)
 	}
-	a.board.applied(j.target, j.revision.Commit, verified, applied)
+	a.board.back(j.target, j.revision.Commit, verified, applied)
 	return nil
 }
 
 // heldBack says that a commit asks for a release that failed and is held.
-type heldBack struct{ returned }
+type heldBack struct {
+	returned
+	// refused is why no good release may return; nil if there is none.
+	refused error
+}
 
 func (e *heldBack) Error() string {
-	return fmt.Sprintf("the release failed at %s and is held: %s", e.hold.Commit.Short(), e.hold.Why)
+	text := fmt.Sprintf("the release failed at %s and is held: %s", e.hold.Commit.Short(), e.hold.Why)
+	if e.refused != nil {
+		text += "; what runs is left as it is, because no good release may return: " + e.refused.Error()
+	}
+	return text
+}
+
+// distance orders good releases by whether a target was returned to them.
+func distance(g drift.Good, hold drift.Hold) int {
+	if g.Release.Commit == hold.To {
+		return 0
+	}
+	return 1
 }
 
 // stayBack keeps a target at its good release though its commit asks for the
 // one that is held. After a restart the good one is applied again, so that
 // drift is put back.
 func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift.Hold) error {
-	held := &heldBack{returned{hold: hold}}
+	held := &heldBack{returned: returned{hold: hold}}
 	if a.board.isBack(j.target, j.revision.Commit, hold.Release) {
 		return nil
 	}
 	goods, err := cluster.Good(ctx, j.target)
+	if err != nil && len(goods) == 0 {
+		return err
+	}
+	slices.SortStableFunc(goods, func(a, b drift.Good) int { // the one that it was returned to comes first
+		return cmp.Compare(distance(a, hold), distance(b, hold))
+	})
+	var refused error
 	for _, g := range goods {
 		if g.Release.Digest == hold.Release {
 			continue
 		}
 		verified, err := a.mayReturn(ctx, j, g)
+		if err != nil && (ctx.Err() != nil || classify(err).fate == retry) {
+			return err
+		}
 		if err != nil {
+			refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
 			continue
+		}
+		if held.hold.To != g.Release.Commit {
+			held.hold.To = g.Release.Commit
+			if err := cluster.Hold(ctx, j.target, &held.hold); err != nil {
+				return err
+			}
 		}
 		return a.putBack(ctx, cluster, j, g, verified, &held.returned, time.Time{})
 	}
-	if err != nil {
-		return err
-	}
+	held.refused = refused
 	return held
 }
 

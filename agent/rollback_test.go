@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
@@ -223,6 +224,134 @@ func TestWhatRunsIsKeptWhereGitCannotBeReadAtTheStart(t *testing.T) {
 	})
 }
 
+// refusing lets applies of releases with a word fail, as long as it returns an error.
+func (w *world) refusing(why func(r render.Release) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	applies := w.applies
+	w.applies = func(ctx context.Context, r render.Release) error {
+		if err := why(r); err != nil {
+			return err
+		}
+		return applies(ctx, r)
+	}
+}
+
+// catalogue 120
+func TestARollbackThatFailsIsTriedAgain(t *testing.T) {
+	t.Run("because it could not be applied", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			failed := 0
+			w.refusing(func(r render.Release) error {
+				if r.Target == web && r.Commit == "1" && failed < 2 {
+					failed++
+					return errors.New("connection refused")
+				}
+				return nil
+			})
+			w.push(bad())
+			w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+			w.pass(time.Minute)
+			w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+			w.expect("the reason", w.state(web).Problem.Reason, "RolledBack")
+			if n := strings.Count(w.log.String(), "could not be done"); n != 1 {
+				t.Errorf("it was told %d times", n)
+			}
+		})
+	})
+	t.Run("because it could not be judged", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.refusing(func(r render.Release) error {
+				if says(r, "bad") && r.Target == web {
+					w.mu.Lock()
+					w.unreadable = errors.New("no such file")
+					w.mu.Unlock()
+				}
+				return nil
+			})
+			w.push(bad())
+			w.pass(time.Minute)
+			w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+			w.mu.Lock()
+			w.unreadable = nil
+			w.mu.Unlock()
+			w.pass(2 * time.Minute)
+			w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		})
+	})
+}
+
+// catalogue 61
+func TestWhatRunsIsKeptAfterARestartThoughTheHeadCannotBeApplied(t *testing.T) {
+	files := shop()
+	files["base/web.yaml"] = labelled("new")
+	inWorldWith(t, files, func(w *world) {
+		runs := w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: runs.Digest}}, "0"
+		w.refusing(func(r render.Release) error {
+			if says(r, "new") && r.Target == web {
+				return &drift.Rejected{Target: web}
+			}
+			return nil
+		})
+	}, func(w *world) {
+		w.expect("applies of what runs", w.count("dev/web 0"), 1)
+		w.expect("the reason", w.state(web).Problem.Reason, "ApplyRejected")
+	})
+}
+
+// catalogue 60, 120
+func TestAReleaseThatFailsUnderARefusedCommitIsRolledBack(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) {
+		w.silent = true
+		w.applies = func(_ context.Context, r render.Release) error {
+			if !says(r, "slow") {
+				go w.health(r.Target, r.Digest, drift.Current)
+			}
+			return nil
+		}
+		w.refusing(func(r render.Release) error {
+			if says(r, "refused") {
+				return &drift.Rejected{Target: r.Target}
+			}
+			return nil
+		})
+	}, func(w *world) {
+		w.push(map[string]string{"base/web.yaml": labelled("slow")})
+		w.expect("the stage of the second", w.state(web).Stage, "waiting for health")
+		slow := w.releaseOf(map[string]string{
+			"pawl.yaml": pipeline("", ""), "base/kustomization.yaml": "resources: [web.yaml]\n", "base/web.yaml": labelled("slow"), file("web", "dev"): overlay(hexOf("a")),
+		})
+		w.push(map[string]string{"base/web.yaml": labelled("refused")})
+		w.expect("the reason of the third", w.state(web).Problem.Reason, "ApplyRejected")
+		w.health(web, slow.Digest, drift.Failed)
+		synctest.Wait()
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		w.mu.Lock()
+		hold := w.held["dev/web"]
+		w.mu.Unlock()
+		if hold == nil || hold.Commit != "2" {
+			t.Errorf("held is %+v; want the release of 2", hold)
+		}
+		w.expect("the reason of the third", w.state(web).Problem.Reason, "ApplyRejected")
+	})
+}
+
+// catalogue 120
+func TestAHeldTargetStaysWhereItWasReturnedTo(t *testing.T) {
+	files := shop()
+	files["base/web.yaml"] = labelled("bad")
+	inWorldWith(t, files, func(w *world) {
+		older, newer := shop(), shop()
+		newer["base/web.yaml"] = labelled("newer")
+		w.remembers("o", older)
+		w.remembers("n", newer)
+		w.held["dev/web"] = &drift.Hold{Release: w.releaseOf(files).Digest, Commit: "1", Why: "by hand", To: "o"}
+	}, func(w *world) {
+		w.expect("what was applied last", w.lastApplied("dev/web"), "o")
+	})
+}
+
 func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
 	inWorld(t, shop(), func(w *world) {
 		ask := func(r drift.RollbackRequest) string {
@@ -277,7 +406,7 @@ func (w *world) remembers(commit string, files map[string]string) render.Release
 	w.t.Helper()
 	r := w.releaseOf(files)
 	rev := revisionOf(files)
-	r.Commit, rev.Commit = "0", "0"
+	r.Commit, rev.Commit = gitsync.Commit(commit), gitsync.Commit(commit)
 	w.history = append(w.history, rev)
 	g := drift.Good{Release: r, Terms: drift.Terms{Environment: environments.Environment{Name: "dev"}}}
 	g.Evidence = []policies.Evidence{}

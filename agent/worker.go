@@ -38,6 +38,8 @@ type worker struct {
 	// health turned.
 	turn   func(context.Context, job) error
 	turned chan struct{}
+	// told is called when looking failed, once for what fails alike.
+	told func(job, error)
 
 	mu   sync.Mutex
 	next *job
@@ -48,8 +50,8 @@ type worker struct {
 	ended  int
 }
 
-func newWorker(do, turn func(context.Context, job) error) *worker {
-	return &worker{do: do, turn: turn, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+func newWorker(do, turn func(context.Context, job) error, told func(job, error)) *worker {
+	return &worker{do: do, turn: turn, told: told, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 // assign makes j the next job.
@@ -142,28 +144,32 @@ const (
 // is being worked on.
 func (w *worker) run(ctx context.Context) {
 	var (
-		current job
-		again   <-chan time.Time
-		waits   = map[fate]*backoff.ExponentialBackOff{}
+		current  job
+		tryAgain <-chan time.Time
+		waits    = map[fate]*backoff.ExponentialBackOff{}
+
+		turning   = again{first: retryFirst, most: retryMost}
+		turnAgain <-chan time.Time
 	)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
-			again = nil
+			tryAgain = nil
 			j, ok := w.take()
 			if !ok {
 				continue
 			}
 			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
 		case <-w.turned:
-			if ended, err := w.work(ctx, w.turn, current); err != nil && !ended {
-				time.AfterFunc(retryFirst, func() { wake(w.turned) })
-			}
+			turnAgain = w.look(ctx, current, &turning)
 			continue
-		case <-again:
-			again = nil
+		case <-turnAgain:
+			turnAgain = w.look(ctx, current, &turning)
+			continue
+		case <-tryAgain:
+			tryAgain = nil
 			current.retry = true
 		}
 		if ended, err := w.work(ctx, w.do, current); err != nil && !ended {
@@ -171,9 +177,30 @@ func (w *worker) run(ctx context.Context) {
 			if waits[f] == nil {
 				waits[f] = newBackoff(f)
 			}
-			again = time.After(waits[f].NextBackOff())
+			tryAgain = time.After(waits[f].NextBackOff())
 		}
 	}
+}
+
+// look looks at what became of the job, unless a newer one waits. It returns when
+// to look again if that failed; what fails alike is told once.
+func (w *worker) look(ctx context.Context, j job, before *again) <-chan time.Time {
+	w.mu.Lock()
+	overtaken := w.next != nil
+	w.mu.Unlock()
+	if overtaken {
+		return nil
+	}
+	ended, err := w.work(ctx, w.turn, j)
+	if err == nil || ended || ctx.Err() != nil {
+		before.succeeded()
+		return nil
+	}
+	now := time.Now()
+	if before.failed(err, now) {
+		w.told(j, err)
+	}
+	return time.After(before.until.Sub(now))
 }
 
 func newBackoff(f fate) *backoff.ExponentialBackOff {

@@ -1,0 +1,312 @@
+package agent
+
+import (
+	"strings"
+	"time"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
+)
+
+// kept is the release that a target was last told to have, and what is known
+// of it whatever the commit.
+type kept struct {
+	release  string // its digest
+	settings settings
+	commit   gitsync.Commit // at which it was applied
+	// health is the last that was seen, nil before.
+	health *drift.Health
+	// healthy is the last good health, nil before it and after a failure; it
+	// holds since then.
+	healthy *drift.Health
+	since   time.Time
+	// good is the release with what it takes to return to it, until it was
+	// healthy and that is stored; turned is woken when its health turns.
+	good     *drift.Good
+	evidence []policies.Evidence
+	turned   chan<- struct{}
+	// held is set where this is a release that the target was returned to, and
+	// stuck says why it was not returned, though it failed.
+	held  *returned
+	stuck string
+	done  *deployed
+}
+
+// settings are how a release is kept, and by what it was judged. Where they
+// differ the same release is judged and applied anew.
+type settings struct {
+	drift         environments.DriftMode
+	healthTimeout environments.Duration
+	prune         int // Prune.Percent
+	baseline      *Baseline
+	demands       string         // of the repository, see repository.fingerprint
+	health        drift.Digest   // of the repository's health checks
+	commit        gitsync.Commit // where every commit has to be noted
+}
+
+// deployed is what applying a release left behind.
+type deployed struct {
+	evidence []policies.Evidence
+	policies []policies.PolicyResult
+	applied  drift.Applied
+}
+
+// keep remembers which release a target is about to have, and how, before it is
+// applied: health that is seen during the apply already counts. What the target
+// had is known until applied, or for good if the apply is abandoned.
+func (b *board) keep(t environments.Target, s settings, g drift.Good, turned chan<- struct{}, held *returned) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := &kept{release: g.Release.Digest, good: &g}
+	if k := b.kept[t]; k != nil && k.release == g.Release.Digest {
+		same := *k
+		next = &same
+		if k.settings != s {
+			// Its health was judged by another patience; the next notice tells anew.
+			next.health = nil
+		}
+	}
+	next.settings, next.turned, next.held, next.stuck = s, turned, held, ""
+	b.applying[t] = next
+}
+
+// abandon forgets a release that could not be applied.
+func (b *board) abandon(t environments.Target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.applying, t)
+}
+
+// turn tells what the health of a target's release asks for: to remember it,
+// as it is healthy for the first time, or to roll it back, as it never was and
+// failed. Both are nil if nothing is to be done.
+func (b *board) turn(t environments.Target) (good *drift.Good, failed *failure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.kept[t]
+	if k == nil || k.health == nil || k.held != nil {
+		return nil, nil
+	}
+	switch {
+	case k.health.Status == drift.Current && k.good != nil:
+		g := *k.good
+		g.Evidence, g.At = k.evidence, k.since.UTC()
+		return &g, nil
+	case k.health.Status == drift.Failed && k.since.IsZero() && k.stuck == "":
+		return nil, &failure{release: k.release, commit: k.commit, why: failures(*k.health), at: b.now()}
+	}
+	return nil, nil
+}
+
+// remembered drops what a release was remembered of.
+func (b *board) remembered(t environments.Target, release string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.kept[t]; k != nil && k.release == release {
+		k.good, k.evidence = nil, nil
+	}
+}
+
+// stay notes why a failed release stays, and reports whether that is news.
+func (b *board) stay(t environments.Target, release, why string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k, state := b.kept[t], b.states[t.Environment]
+	if k == nil || k.release != release || k.stuck == why || state == nil {
+		return false
+	}
+	k.stuck = why
+	b.change(t, state.Commit, func(s *promote.TargetState) {
+		if s.Problem.Reason == reasonUnhealthy {
+			k.settle(s)
+		}
+	})
+	return true
+}
+
+// isBack reports whether a target is at a good release because another is held,
+// and if so shows it at the commit.
+func (b *board) isBack(t environments.Target, commit gitsync.Commit, held string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.kept[t]
+	if k == nil || k.held == nil || k.held.hold.Release != held {
+		return false
+	}
+	b.show(t, commit, false)
+	return true
+}
+
+// tookBack notes how long returning took.
+func (b *board) tookBack(t environments.Target, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.applying[t]; k != nil && k.held != nil {
+		k.held.took = took
+	}
+}
+
+// wake lets the target's worker look at it, and reports whether there is one.
+// The target may come without its overlay.
+func (b *board) wake(t environments.Target) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for known, k := range b.kept {
+		if known.String() == t.String() && k.turned != nil {
+			wake(k.turned)
+			return true
+		}
+	}
+	return false
+}
+
+// release is the one that a target is kept at, empty if there is none.
+func (b *board) release(t environments.Target) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.kept[t]; k != nil {
+		return k.release
+	}
+	return ""
+}
+
+// unkeep lets the target's release be judged and applied anew.
+func (b *board) unkeep(t environments.Target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.kept, t)
+}
+
+// keeps reports whether a release of a target is kept.
+func (b *board) keeps(t environments.Target) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept[t] != nil
+}
+
+// applied records that the release is in the cluster; from here its health
+// decides the stage.
+func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.promote(t, commit, v, what) {
+		b.show(t, commit, false)
+	}
+}
+
+// back records that a good release is in the cluster though the commit asks for
+// another. What is said of the commit stays, unless it was about health.
+func (b *board) back(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.promote(t, v.Release().Commit, v, what) {
+		return
+	}
+	k := b.kept[t]
+	b.change(t, commit, func(s *promote.TargetState) {
+		if k.held != nil && aboutHealth(*s) {
+			s.Applied = &k.done.applied
+			k.settle(s)
+		}
+	})
+}
+
+// aboutHealth reports whether a state tells of what was applied, and not why it
+// could not be.
+func aboutHealth(s promote.TargetState) bool {
+	switch s.Stage {
+	case promote.StageFailed:
+		return s.Problem.Reason == "" || s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonRolledBack
+	case promote.StageRetrying, promote.StageAwaiting:
+		return false
+	}
+	return true
+}
+
+// promote makes the release that was on its way the one that is kept, with the
+// lock held. It is false if that was forgotten meanwhile.
+func (b *board) promote(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) bool {
+	k := b.applying[t]
+	if k == nil {
+		return false
+	}
+	delete(b.applying, t)
+	evidence := v.Evidence()
+	if k.good != nil {
+		k.evidence = v.Evidence()
+	}
+	for i, e := range evidence {
+		for j := range e.Attestations {
+			// What was attested can be large, and was judged.
+			evidence[i].Attestations[j].Predicate = nil
+		}
+	}
+	k.commit, k.done = commit, &deployed{evidence: evidence, policies: v.Policies(), applied: what}
+	b.kept[t] = k
+	if k.turned != nil && k.health != nil {
+		wake(k.turned)
+	}
+	return true
+}
+
+// Reasons of what was applied.
+const (
+	reasonUnhealthy  = "Unhealthy"
+	reasonRolledBack = "RolledBack"
+)
+
+// see takes in health. A target that was healthy stays so while it is merely
+// progressing: pods come and go; only a failure takes the word back.
+func (k *kept) see(h drift.Health, now time.Time) {
+	k.health = &h
+	switch h.Status {
+	case drift.Failed:
+		k.healthy = nil
+	case drift.Current:
+		if k.healthy == nil {
+			k.since = now
+		}
+		k.healthy = &h
+	}
+}
+
+// settle gives an applied target the stage that its health stands for.
+func (k *kept) settle(s *promote.TargetState) {
+	s.Stage, s.Health, s.Since, s.Problem = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}
+	var held *drift.PruneHeld
+	if k.done != nil && k.done.applied.Held != nil {
+		held = k.done.applied.Held
+		s.Stage, s.Problem = promote.StagePruneHeld, problem(held)
+	}
+	switch {
+	case k.held != nil:
+		s.Stage, s.Problem = promote.StageFailed, k.held.problem(k.health)
+		if k.health != nil {
+			s.Health = *k.health
+		}
+	case k.health == nil:
+	case k.health.Status == drift.Failed:
+		s.Stage, s.Health = promote.StageFailed, *k.health
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: "Fix forward on the branch, or merge a revert.", Did: k.stuck}
+	case k.healthy != nil && held != nil:
+		s.Health = *k.healthy
+	case k.healthy != nil:
+		s.Stage, s.Health, s.Since = promote.StageHealthy, *k.healthy, k.since
+	default:
+		s.Health = *k.health
+	}
+}
+
+// failures joins what the failed objects say.
+func failures(h drift.Health) string {
+	var said []string
+	for _, o := range h.Objects {
+		if o.Status == drift.Failed {
+			said = append(said, o.Object.String()+": "+o.Message)
+		}
+	}
+	return strings.Join(said, "; ")
+}
