@@ -9,6 +9,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // JSONSchemaExtend is read by the schema's writer.
@@ -168,7 +169,18 @@ func (c Config) checkRender(doc *environments.Document) {
 		f.Check(doc, fmt.Sprintf("render.images[%d]", i))
 	}
 	for i, f := range c.Render.NoImages {
-		f.Check(doc, fmt.Sprintf("render.noImages[%d]", i))
+		at := fmt.Sprintf("render.noImages[%d]", i)
+		f.Check(doc, at)
+		if render.BuiltIn(f.Group) {
+			doc.Report(at+".group", "%q is built into Kubernetes, and its images are never ignored; take it out", f.Group)
+		}
+		for j, field := range f.Fields {
+			for k, listed := range c.Render.Images {
+				if listed.Group == f.Group && listed.Kind == f.Kind && slices.Contains(listed.Fields, field) {
+					doc.Report(fmt.Sprintf("%s.fields[%d]", at, j), "%q is listed as an image by render.images[%d]; choose one", field, k)
+				}
+			}
+		}
 	}
 }
 

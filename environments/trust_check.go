@@ -103,14 +103,15 @@ func checkInside(doc *Document, at, file string) {
 	}
 }
 
-// fieldPath is "spec.steps[*].image".
-var fieldPath = regexp.MustCompile(`^[A-Za-z_$][\w$-]*(\[\*\])*(\.[A-Za-z_$][\w$-]*(\[\*\])*)*$`)
+// fieldPath is a field as refusals name it: "spec.steps[*].image", or
+// "metadata.annotations[example.org/image]" for a key with dots or slashes.
+var fieldPath = regexp.MustCompile(`^[^./$\[\]\s]+(\[\*\])*((\.[^./\[\]\s]+|\[[^\[\]\s]*[./][^\[\]\s]*\])(\[\*\])*)*$`)
 
 // Check reports what the schema cannot know of fields with images.
 func (f ImageFields) Check(doc *Document, at string) {
 	for i, field := range f.Fields {
 		if !fieldPath.MatchString(field) {
-			doc.Report(fmt.Sprintf("%s.fields[%d]", at, i), `%s is no field; write it like spec.runner.image or spec.steps[*].image`, quote(field))
+			doc.Report(fmt.Sprintf("%s.fields[%d]", at, i), `%s is no field; write it like spec.steps[*].image, and a key with dots or slashes like metadata.annotations[example.org/image]`, quote(field))
 		}
 	}
 }

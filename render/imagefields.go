@@ -31,43 +31,6 @@ type KindFields struct {
 	Ignore []string
 }
 
-var fieldPath = regexp.MustCompile(`^[^./$\[\]\s]+(\[\*\])*((\.[^./\[\]\s]+|\[[^\[\]\s]*[./][^\[\]\s]*\])(\[\*\])*)*$`)
-
-// Problems lists all that is wrong, each with the place in the configuration:
-// "kinds[2].fields[0]: …".
-func (f ImageFields) Problems() []string {
-	var problems []string
-	seen := map[schema.GroupKind]bool{}
-	for i, k := range f.Kinds {
-		say := func(field, format string, args ...any) {
-			problems = append(problems, fmt.Sprintf("kinds[%d]%s: ", i, field)+fmt.Sprintf(format, args...))
-		}
-		kind := schema.GroupKind{Group: k.Group, Kind: k.Kind}
-		switch {
-		case k.Kind == "":
-			say(".kind", "is missing")
-		case seen[kind]:
-			say("", "%s is listed twice; put its fields together", kind)
-		case builtIn[k.Group] && len(k.Ignore) > 0:
-			say(".ignore", "%s is built into Kubernetes, and its images are never ignored", kind)
-		case len(k.Fields)+len(k.Ignore) == 0:
-			say("", "%s lists no fields", kind)
-		}
-		seen[kind] = true
-		for list, fields := range map[string][]string{"fields": k.Fields, "ignore": k.Ignore} {
-			for j, field := range fields {
-				if !fieldPath.MatchString(field) {
-					say(fmt.Sprintf(".%s[%d]", list, j), "%q is no field; write it as spec.steps[*].image, keys with dots or slashes as metadata.annotations[example.org/image]", field)
-				} else if list == "ignore" && slices.Contains(k.Fields, field) {
-					say(fmt.Sprintf(".%s[%d]", list, j), "%q is among fields, too", field)
-				}
-			}
-		}
-	}
-	slices.Sort(problems)
-	return problems
-}
-
 // says is what a configuration says about a field.
 type says int
 
@@ -154,6 +117,10 @@ func (f *imageFinder) configured(value any, field string) (done bool, err error)
 func (f *imageFinder) noImage(field string) error {
 	return &Error{Object: f.object, Field: field, Err: errors.New("is listed as an image (spec.images of pawl.yaml, or render.images of the agent's configuration), and holds none; write registry/repository@sha256:…")}
 }
+
+// BuiltIn reports whether an API group is of Kubernetes itself: the images of its
+// kinds are known, and never ignored.
+func BuiltIn(group string) bool { return builtIn[group] }
 
 // builtIn are the API groups of Kubernetes itself. Objects of all others are
 // custom resources.

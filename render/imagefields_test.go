@@ -3,10 +3,10 @@ package render_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -86,6 +86,7 @@ func TestUnlistedImagesAreRefusedOrReported(t *testing.T) {
 		{"a tag at a port", "  runner: registry:5000/db:16", "spec.runner"},
 		{"a tag at an address", "  runner: 10.0.0.1:5000/db:16", "spec.runner"},
 		{"in a list", "  steps: [{use: ghcr.io/acme/db:16}]", "spec.steps[0].use"},
+		{"under a key with dots", "  options: {example.org/runner: ghcr.io/acme/db:16}", "spec.options[example.org/runner]"},
 		{"in parts", "  proxy: {repository: ghcr.io/acme/db, tag: v16}", "spec.proxy"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -94,6 +95,11 @@ func TestUnlistedImagesAreRefusedOrReported(t *testing.T) {
 			listed := strings.ReplaceAll(c.field, "[0]", "[*]")
 			if got != "refused "+c.field || !strings.Contains(err.Error(), fmt.Sprintf(`group "example.org", kind "Widget" and the field %q`, listed)) || !strings.Contains(err.Error(), "overlays/dev/object.yaml:1: Widget w") {
 				t.Errorf("%q, want %s refused, with the way out: %v", got, c.field, err)
+			}
+			doc := environments.NewDocument("pawl.yaml")
+			environments.ImageFields{Group: "example.org", Kind: "Widget", Fields: []string{listed}}.Check(doc, "spec.images[0]")
+			if err := doc.Err(); err != nil {
+				t.Errorf("the configuration does not take what the message says: %v", err)
 			}
 			if got, err := verdictOn(t, render.ImageFields{ReportUnlisted: true}, custom+c.spec+"\n"); got != "unlisted "+c.field {
 				t.Errorf("%q, want it reported (%v)", got, err)
@@ -140,33 +146,5 @@ func TestBuiltInKindsCannotBeIgnored(t *testing.T) {
 	ignore := render.ImageFields{Kinds: []render.KindFields{{Group: "apps", Kind: "Deployment", Ignore: []string{"spec.template.spec.containers[*].image"}}}}
 	if got, _ := verdictOn(t, ignore, deployment("web", "ghcr.io/acme/web:1")); got != "unpinned spec.template.spec.containers[0].image" {
 		t.Errorf("%q, want the image found", got)
-	}
-}
-
-func TestProblemsOfImageFields(t *testing.T) {
-	t.Parallel()
-	kind := func(k render.KindFields) render.ImageFields {
-		return render.ImageFields{Kinds: []render.KindFields{k}}
-	}
-	for what, c := range map[string]struct {
-		fields render.ImageFields
-		want   string // of the first
-	}{
-		"nothing":             {render.ImageFields{}, ""},
-		"a good one":          {widget("spec.image", "spec.steps[*].container", "metadata.annotations[example.org/image]", "spec.a[*][*].b"), ""},
-		"no kind":             {kind(render.KindFields{Group: "example.org", Fields: []string{"spec"}}), "kinds[0].kind: is missing"},
-		"no fields":           {kind(render.KindFields{Group: "example.org", Kind: "Widget"}), "lists no fields"},
-		"an index":            {widget("spec.steps[0].image"), `kinds[0].fields[0]: "spec.steps[0].image" is no field`},
-		"a JSON path":         {widget("$.spec.image"), "is no field"},
-		"a pointer":           {widget("/spec/image"), "is no field"},
-		"empty":               {widget(""), "is no field"},
-		"both":                {kind(render.KindFields{Group: "example.org", Kind: "Widget", Fields: []string{"spec.a"}, Ignore: []string{"spec.a"}}), "is among fields, too"},
-		"a built-in, ignored": {kind(render.KindFields{Group: "apps", Kind: "Deployment", Ignore: []string{"spec.a"}}), "never ignored"},
-		"twice":               {render.ImageFields{Kinds: slices.Repeat(widget("spec.a").Kinds, 2)}, "kinds[1]: Widget.example.org is listed twice"},
-	} {
-		problems := strings.Join(c.fields.Problems(), "\n")
-		if (c.want == "") != (problems == "") || !strings.Contains(problems, c.want) {
-			t.Errorf("%s: %q, want %q", what, problems, c.want)
-		}
 	}
 }
