@@ -125,6 +125,26 @@ type EnvironmentConfig struct {
 	// What happens when the branch was rewritten, so that what was deployed last
 	// is no ancestor of its head any more.
 	Rewrites Rewrites `json:"rewrites,omitempty" jsonschema:"enum=stop,enum=follow,default=stop"`
+	// The namespaces that may be written, each exact or a prefix with "*" behind
+	// it; all but the agent's own if left out.
+	Namespaces []string `json:"namespaces,omitempty" jsonschema:"minItems=1,maxItems=100,example=shop-*"`
+	// The kinds that may be written; all if left out.
+	Kinds KindsConfig `json:"kinds,omitempty,omitzero"`
+	// The service account that is impersonated to write and delete, as
+	// namespace/name; the agent's own account if left out.
+	ServiceAccount string `json:"serviceAccount,omitempty" jsonschema:"minLength=3,maxLength=127,example=shop-production/deployer"`
+}
+
+// KindsConfig says which kinds an environment may have. A kind is written with
+// its group, "Secret", "Deployment.apps", or "*.acme.io" for all of a group.
+type KindsConfig struct {
+	// The kinds that may be written; all if left out.
+	Allow []string `json:"allow,omitempty" jsonschema:"minItems=1,maxItems=100,example=Deployment.apps"`
+	// The kinds that may not, whatever is allowed.
+	Deny []string `json:"deny,omitempty" jsonschema:"minItems=1,maxItems=100,example=RoleBinding.rbac.authorization.k8s.io"`
+	// The kinds without a namespace that may be written, Namespaces aside, which
+	// count by their name. If left out: all, or none where namespaces are listed.
+	Cluster []string `json:"cluster,omitempty" jsonschema:"minItems=1,maxItems=100,example=ClusterIssuer.cert-manager.io"`
 }
 
 // RegistryConfig is how one registry is reached.

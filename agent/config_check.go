@@ -130,6 +130,42 @@ func (c Config) checkEnvironments(doc *environments.Document) {
 		if e.Context != "" && e.Kubeconfig == "" {
 			doc.Report(at+".context", "is of no use without kubeconfig")
 		}
+		e.checkReach(doc, at, c.withDefaults().Namespace)
+	}
+}
+
+var (
+	namespacePatterns = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|[a-z0-9][a-z0-9-]{0,61}\*)$`)
+	kindPatterns      = regexp.MustCompile(`^(\*|[A-Z][A-Za-z0-9]{0,62})(\.[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?)?$`)
+	accountNames      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+)
+
+// checkReach checks what an environment may write; own is the agent's namespace.
+func (e EnvironmentConfig) checkReach(doc *environments.Document, at, own string) {
+	for i, n := range e.Namespaces {
+		here := fmt.Sprintf("%s.namespaces[%d]", at, i)
+		switch {
+		case n == own:
+			doc.Report(here, "%q is the agent's own, which no commit reaches; take it out", n)
+		case !namespacePatterns.MatchString(n):
+			doc.Report(here, "%q is no namespace; write one like shop, or shop-* for all that begin so", n)
+		}
+	}
+	for name, list := range map[string][]string{"allow": e.Kinds.Allow, "deny": e.Kinds.Deny, "cluster": e.Kinds.Cluster} {
+		for i, k := range list {
+			if !kindPatterns.MatchString(k) {
+				doc.Report(fmt.Sprintf("%s.kinds.%s[%d]", at, name, i), "%q is no kind; write it with its group, like Secret, Deployment.apps or *.acme.io", k)
+			}
+		}
+	}
+	if a := e.ServiceAccount; a != "" {
+		namespace, _, _ := strings.Cut(a, "/")
+		switch {
+		case !accountNames.MatchString(a):
+			doc.Report(at+".serviceAccount", "%q is no service account; write namespace/name, like shop/deployer", a)
+		case namespace == own:
+			doc.Report(at+".serviceAccount", "%q is in the agent's own namespace; make one in a namespace of the application", a)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ type Situation struct {
 	// Word what the commits say about it; nil if nothing.
 	MaxPercent int
 	Word       *PruneWord
+	// Reach is what may be deleted at all; what is wanted was checked before.
+	Reach Reach
 }
 
 // Decide returns what applying would do. It fails with ErrEmpty,
@@ -62,6 +64,9 @@ func Decide(s Situation) (Plan, error) {
 		entry := s.Inventory.Entries[id]
 		entry.Leaving = "" // what was allowed is looked at below
 		action, reason := DecidePrune(id, entry, s.Live[id], s.Mark)
+		if outside := s.Reach.Refuses(id); outside != "" && action == Delete {
+			action, reason = Keep, "left the release, but is not deleted: "+outside
+		}
 		plan.Steps = append(plan.Steps, Step{Object: id, Action: action, Reason: reason})
 	}
 	plan.Held = guard(s, plan.Steps[len(wanted):])

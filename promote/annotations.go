@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/render"
@@ -52,7 +53,13 @@ func (c *annotator) failure(who string, p Problem, t *TargetState) {
 	var rendering *render.Error
 	var unpinned *render.UnpinnedError
 	var pipeline *environments.Problems
+	var outside *drift.OutOfReach
 	switch {
+	case errors.As(p.Err, &outside):
+		for _, one := range outside.Problems {
+			at := t.placeOf(policies.PolicyMessage{Object: one.Object.String()})
+			c.add(AnnotationFailure, at.File, at.Line, who+": an object is out of reach", one.String()+"\n"+p.Hint)
+		}
 	case errors.As(p.Err, &refusal):
 		c.refusal(who, refusal, t)
 	case errors.As(p.Err, &unpinned):

@@ -87,9 +87,10 @@ func (s *subject) planError(err error) error {
 		rejected *drift.Rejected
 		conflict *drift.Conflict
 		unknown  *drift.UnknownLive
+		outside  *drift.OutOfReach
 	)
 	switch {
-	case errors.As(err, &rejected), errors.As(err, &conflict), errors.Is(err, drift.ErrEmpty):
+	case errors.As(err, &rejected), errors.As(err, &outside), errors.As(err, &conflict), errors.Is(err, drift.ErrEmpty):
 		return answerNo{err}
 	case errors.As(err, &unknown):
 		return err

@@ -202,7 +202,14 @@ func connect(e agent.EnvironmentConfig, config agent.Config, fence *lease.Fence,
 		access.Wrap(fence.Transport)
 		access.Dial = fence.DialContext
 	}
-	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Notify: notify, Log: log})
+	of := map[string]cluster.Access{}
+	for _, e := range config.Environments {
+		of[e.Name] = cluster.Access{
+			Reach:          drift.Reach{Namespaces: e.Namespaces, Allow: e.Kinds.Allow, Deny: e.Kinds.Deny, Cluster: e.Kinds.Cluster},
+			ServiceAccount: e.ServiceAccount,
+		}
+	}
+	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Environments: of, Notify: notify, Log: log})
 }
 
 // clusterAccess is how an environment's API server is reached: by a

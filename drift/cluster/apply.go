@@ -235,7 +235,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		err = c.remove(ctx, w, wanted, uid)
 	}
 	if err == nil {
-		after, err = c.applyOver(whole, w.kinds[wanted.ID], wanted.ID, wanted.Patch)
+		after, err = c.applyOver(whole, w.target, w.kinds[wanted.ID], wanted.ID, wanted.Patch)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

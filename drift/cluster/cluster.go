@@ -39,6 +39,9 @@ type Options struct {
 	// Owner is the agent's identity in this cluster. Agents that share a
 	// cluster need different ones.
 	Owner string
+	// Environments say what those may write that are not to write everything, or
+	// not as the agent.
+	Environments map[string]Access
 	// Notify gets what watching finds, one notice at a time and in order for
 	// each target. It must not block for long: notices wait meanwhile, though
 	// drift is put back all the same. Nil discards them.
@@ -86,6 +89,7 @@ type Cluster struct {
 	options     Options
 	client      *dynamic.DynamicClient
 	rest        rest.Interface
+	writers     map[string]writer // by environment, for those with an account of their own
 	discovery   discovery.DiscoveryInterface
 	mapper      meta.RESTMapper
 	inventories inventories
@@ -116,6 +120,8 @@ type target struct {
 	environments.Target
 	name string
 	mark drift.Mark
+	// writer makes the requests that change its objects.
+	writer writer
 	// apply is held by the one apply that may run.
 	apply chan struct{}
 	// storing is held while the inventory is written. Once forgotten is set
@@ -179,6 +185,11 @@ func New(o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
 
+	others, err := writers(config, o.Environments)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+
 	ctx, stop := context.WithCancel(context.Background())
 	ctx = klog.NewContext(ctx, zerologr.New(&o.Log)) // client-go logs where the agent logs
 	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[drift.ObjectID](firstRetry, lastRetry)
@@ -186,6 +197,7 @@ func New(o Options) (*Cluster, error) {
 		options:     o,
 		client:      dynamic.New(restClient),
 		rest:        restClient,
+		writers:     others,
 		discovery:   disco,
 		mapper:      mapper,
 		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, log: o.Log},
@@ -285,7 +297,7 @@ func (c *Cluster) acquire(ctx context.Context, t environments.Target) (*target, 
 		c.mu.Lock()
 		known, ok := c.targets[t.String()]
 		if !ok {
-			known = &target{Target: t, name: t.String(), mark: drift.MarkFor(c.options.Owner, t), apply: make(chan struct{}, 1)}
+			known = &target{Target: t, name: t.String(), mark: drift.MarkFor(c.options.Owner, t), writer: c.writer(t.Environment), apply: make(chan struct{}, 1)}
 			c.targets[known.name] = known
 		}
 		c.mu.Unlock()

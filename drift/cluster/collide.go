@@ -17,8 +17,8 @@ import (
 // applyOver makes an apply request in earnest. If it is refused because items of
 // lists that others own collide with declared ones, it takes these over, so that
 // the apply removes them, and tries once more.
-func (c *Cluster) applyOver(ctx context.Context, k kind, id drift.ObjectID, body []byte) (*unstructured.Unstructured, error) {
-	after, err := c.patch(ctx, k, id, body, false)
+func (c *Cluster) applyOver(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte) (*unstructured.Unstructured, error) {
+	after, err := c.patch(ctx, t, k, id, body, false)
 	for range 3 {
 		if err == nil {
 			break
@@ -27,13 +27,13 @@ func (c *Cluster) applyOver(ctx context.Context, k kind, id drift.ObjectID, body
 		if findErr != nil || len(found.Items) == 0 {
 			break // the first refusal says more
 		}
-		if takeErr := c.takeOver(ctx, k, id, live, found); takeErr != nil {
+		if takeErr := c.takeOver(ctx, t, k, id, live, found); takeErr != nil {
 			if apierrors.IsConflict(takeErr) { // it changed since it was read
 				continue
 			}
 			return nil, fmt.Errorf("taking over %s, which is in the way: %w", strings.Join(found.Items, ", "), takeErr)
 		}
-		after, err = c.patch(ctx, k, id, body, false)
+		after, err = c.patch(ctx, t, k, id, body, false)
 	}
 	return after, err
 }
@@ -57,7 +57,7 @@ func (c *Cluster) colliding(ctx context.Context, k kind, id drift.ObjectID, body
 
 // takeOver changes who owns fields of exactly the object that was looked at,
 // and nothing else.
-func (c *Cluster) takeOver(ctx context.Context, k kind, id drift.ObjectID, live *unstructured.Unstructured, found drift.Collisions) error {
+func (c *Cluster) takeOver(ctx context.Context, t *target, k kind, id drift.ObjectID, live *unstructured.Unstructured, found drift.Collisions) error {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": live.GetUID(), "resourceVersion": live.GetResourceVersion(), "managedFields": found.ManagedFields,
 	}})
@@ -66,14 +66,14 @@ func (c *Cluster) takeOver(ctx context.Context, k kind, id drift.ObjectID, live 
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err = c.at(k, id.Namespace).Patch(ctx, id.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: drift.FieldManager})
+	_, err = at(t.writer.client, k, id.Namespace).Patch(ctx, id.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: drift.FieldManager})
 	return err
 }
 
 // tryOver tries what applyOver would do. That cannot be tried as a whole, as
 // taking over is a write of its own. So what is declared is tried by itself: if
 // it could be made, it can be made of what is there without what is in the way.
-func (c *Cluster) tryOver(ctx context.Context, k kind, wanted drift.Wanted, refusal error) (live *unstructured.Unstructured, over []string, err error) {
+func (c *Cluster) tryOver(ctx context.Context, t *target, k kind, wanted drift.Wanted, refusal error) (live *unstructured.Unstructured, over []string, err error) {
 	live, found, findErr := c.colliding(ctx, k, wanted.ID, wanted.Patch, refusal)
 	if findErr != nil || len(found.Items) == 0 {
 		return nil, nil, refusal
@@ -82,7 +82,7 @@ func (c *Cluster) tryOver(ctx context.Context, k kind, wanted drift.Wanted, refu
 	if err := made.UnmarshalJSON(wanted.Patch); err != nil {
 		return nil, nil, err
 	}
-	if err := c.tryCreation(ctx, k, made); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := c.tryCreation(ctx, t, k, made); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, nil, err
 	}
 	return live, found.Items, nil

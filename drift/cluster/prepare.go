@@ -49,7 +49,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		return nil, err
 	}
 	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live,
-		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word})
+		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word, Reach: c.reach(release.Target.Environment)})
 	if err != nil {
 		c.abandon(w)
 		return nil, err
@@ -67,7 +67,10 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	if err := c.findKinds(w); err != nil {
 		return err
 	}
-	var err error
+	err := c.reach(w.release.Target.Environment).Check(w.release.Target, w.release.Objects)
+	if err != nil {
+		return err
+	}
 	if w.order, err = drift.Want(w.release.Objects, w.target.mark); err != nil {
 		var refused *drift.Rejected
 		if errors.As(err, &refused) {

@@ -56,7 +56,7 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 			}
 			return begun, step
 		}
-		isGone, err := c.delete(ctx, d.watcher.kind, d.id, live)
+		isGone, err := c.delete(ctx, d.target, d.watcher.kind, d.id, live)
 		switch {
 		case err == nil && isGone, apierrors.IsNotFound(err):
 			return gone, step

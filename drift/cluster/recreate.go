@@ -36,7 +36,7 @@ func (c *Cluster) tryRecreation(ctx context.Context, w *work, step *drift.Step, 
 	}
 	// The name is taken, which the API server says last: after it has found
 	// nothing wrong with the object.
-	err = c.tryCreation(ctx, k, made)
+	err = c.tryCreation(ctx, w.target, k, made)
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("it would have to be deleted and made again, and it could not be made: %w", err)
 	}
@@ -52,10 +52,10 @@ type notRecreated struct{ problem drift.Problem }
 
 func (e *notRecreated) Error() string { return e.problem.String() }
 
-func (c *Cluster) tryCreation(ctx context.Context, k kind, object *unstructured.Unstructured) error {
+func (c *Cluster) tryCreation(ctx context.Context, t *target, k kind, object *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := c.at(k, object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{
+	_, err := at(t.writer.client, k, object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{
 		DryRun: []string{metav1.DryRunAll}, FieldManager: drift.FieldManager, FieldValidation: metav1.FieldValidationStrict,
 	})
 	return err
@@ -79,7 +79,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 		}
 		gone := false
 		if !live.Terminating {
-			gone, err = c.delete(context.WithoutCancel(ctx), k, wanted.ID, live)
+			gone, err = c.delete(context.WithoutCancel(ctx), w.target, k, wanted.ID, live)
 		}
 		switch {
 		case apierrors.IsConflict(err): // it changed since it was read

@@ -49,9 +49,21 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 			}
 			return problems
 		}
+		if s.Code == http.StatusForbidden && strings.Contains(s.Message, "RBAC permissions not currently held") {
+			// Who writes it has not got these rights itself.
+			return []drift.Problem{{Object: id, Field: granting(id), Reason: s.Message}}
+		}
 		return undeclared(masked(s.Message, id, body), id)
 	}
 	return nil
+}
+
+// granting is the field of an object of RBAC that hands out rights.
+func granting(id drift.ObjectID) string {
+	if strings.HasSuffix(id.Kind, "Binding") {
+		return "roleRef"
+	}
+	return "rules"
 }
 
 // final reports whether asking again will not help.

@@ -71,7 +71,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		return
 	}
 	k.busy = true
-	before, patch, images, w, report := k.drifted, k.patch, k.images, k.watcher, k.target.mode == environments.DriftReport
+	t, before, patch, images, w, report := k.target, k.drifted, k.patch, k.images, k.watcher, k.target.mode == environments.DriftReport
 	check := k.check()
 	c.mu.Unlock()
 
@@ -81,9 +81,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	var after *unstructured.Unstructured
 	var err error
 	if report {
-		after, err = c.patch(c.ctx, w.kind, id, patch, true)
+		after, err = c.patch(c.ctx, t, w.kind, id, patch, true)
 	} else {
-		after, err = c.applyOver(c.ctx, w.kind, id, patch)
+		after, err = c.applyOver(c.ctx, t, w.kind, id, patch)
 	}
 	done := time.Now()
 	d := drift.Drift{Object: id}

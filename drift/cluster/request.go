@@ -13,16 +13,16 @@ import (
 )
 
 // at addresses the objects of a kind.
-func (c *Cluster) at(k kind, namespace string) dynamic.ResourceInterface {
+func at(client *dynamic.DynamicClient, k kind, namespace string) dynamic.ResourceInterface {
 	if k.namespaced {
-		return c.client.Resource(k.gvr).Namespace(namespace)
+		return client.Resource(k.gvr).Namespace(namespace)
 	}
-	return c.client.Resource(k.gvr)
+	return client.Resource(k.gvr)
 }
 
 // patch makes a server-side apply request. Declared fields are taken from
 // whoever else has them; unknown fields are errors.
-func (c *Cluster) patch(ctx context.Context, k kind, id drift.ObjectID, body []byte, dryRun bool) (*unstructured.Unstructured, error) {
+func (c *Cluster) patch(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, dryRun bool) (*unstructured.Unstructured, error) {
 	force := true
 	options := metav1.PatchOptions{FieldManager: drift.FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict}
 	if dryRun {
@@ -30,19 +30,19 @@ func (c *Cluster) patch(ctx context.Context, k kind, id drift.ObjectID, body []b
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return c.at(k, id.Namespace).Patch(ctx, id.Name, types.ApplyPatchType, body, options)
+	return at(t.writer.client, k, id.Namespace).Patch(ctx, id.Name, types.ApplyPatchType, body, options)
 }
 
 func (c *Cluster) get(ctx context.Context, k kind, id drift.ObjectID) (*unstructured.Unstructured, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return c.at(k, id.Namespace).Get(ctx, id.Name, metav1.GetOptions{})
+	return at(c.client, k, id.Namespace).Get(ctx, id.Name, metav1.GetOptions{})
 }
 
 // delete deletes exactly the object that was looked at. It reports whether the
 // API server says that the object is gone, which it is not yet while
 // finalizers or a grace period hold it.
-func (c *Cluster) delete(ctx context.Context, k kind, id drift.ObjectID, live drift.Live) (gone bool, err error) {
+func (c *Cluster) delete(ctx context.Context, t *target, k kind, id drift.ObjectID, live drift.Live) (gone bool, err error) {
 	uid, version, background := types.UID(live.UID), live.ResourceVersion, metav1.DeletePropagationBackground
 	body, err := json.Marshal(metav1.DeleteOptions{
 		TypeMeta:          metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
@@ -61,7 +61,7 @@ func (c *Cluster) delete(ctx context.Context, k kind, id drift.ObjectID, live dr
 	if k.namespaced {
 		path = append(path, "namespaces", id.Namespace)
 	}
-	result := c.rest.Delete().AbsPath(append(path, k.gvr.Resource, id.Name)...).
+	result := t.writer.rest.Delete().AbsPath(append(path, k.gvr.Resource, id.Name)...).
 		SetHeader("Content-Type", "application/json").Body(body).Do(ctx)
 	if err := result.Error(); err != nil { // unlike Raw, it has the server's words
 		return false, err

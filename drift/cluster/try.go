@@ -27,14 +27,14 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	var failure error
 	err := each(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
-		after, err := c.patch(ctx, k, wanted.ID, wanted.Patch, true)
+		after, err := c.patch(ctx, w.target, k, wanted.ID, wanted.Patch, true)
 		var over []string // what is in the way; then after is the live object
 		if err != nil {
 			err = c.tryRecreation(ctx, w, step, err)
 			if err == nil {
 				return
 			}
-			after, over, err = c.tryOver(ctx, k, wanted, err)
+			after, over, err = c.tryOver(ctx, w.target, k, wanted, err)
 		}
 		if err == nil && len(over) == 0 {
 			if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
