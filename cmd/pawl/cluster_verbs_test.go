@@ -41,7 +41,7 @@ func (s *scene) deploy(args []string) {
 	s.Check(err)
 	owned, err := subject.environment()
 	s.Check(err)
-	cluster, err := connect(owned, config, nil, nil, logger(config, io.Discard))
+	cluster, err := connect(owned, config, "", nil, nil, logger(config, io.Discard))
 	s.Check(err)
 	defer cluster.Close()
 	environment, _ := c.Pipeline.Environment(t.Environment)

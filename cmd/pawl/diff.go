@@ -45,7 +45,7 @@ release would be refused, and 2 if that could not be found out.`,
 		if err != nil {
 			return answerNo{err}
 		}
-		c, err := connect(environment, s.config, nil, nil, logger(s.config, io.Discard))
+		c, err := connect(environment, s.config, "", nil, nil, logger(s.config, io.Discard))
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func newElection(config agent.Config, identity string, log zerolog.Logger) (*lea
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster with the agent's Lease: %w", err)
 	}
-	access.UserAgent = "pawl/" + version
+	access.UserAgent = userAgent(r.identity)
 	// A renewal that hangs leaves time for another.
 	access.Timeout = max(time.Duration(config.Leadership.Renew)/2, time.Second)
 	client, err := coordinationv1.NewForConfig(access)
@@ -72,7 +72,7 @@ func newElection(config agent.Config, identity string, log zerolog.Logger) (*lea
 // prepare makes the agent of the next term. What is wrong with the configuration
 // shows here, and so at the start.
 func (r *replica) prepare() error {
-	w, err := wire(r.config, r.leadership, r.log)
+	w, err := wire(r.config, r.identity, r.leadership, r.log)
 	if err == nil {
 		r.wired.Store(w)
 	}

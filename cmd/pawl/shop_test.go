@@ -74,11 +74,15 @@ func (s *story) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	again := s.agent != nil
 	if s.agent, err = s.StartAgent(s.t.Context(), pawl); err != nil {
 		s.t.Fatal(err)
 	}
-	agent := s.agent
+	if again {
+		return
+	}
 	s.t.Cleanup(func() {
+		agent := s.agent
 		select {
 		case <-agent.Ended:
 		default:

@@ -52,7 +52,7 @@ func (w *wired) close() {
 
 // wire builds the edges in the order of the flow, and the agent on them.
 // Nothing is sent yet.
-func wire(config agent.Config, leadership func() agent.Leadership, log zerolog.Logger) (_ *wired, err error) {
+func wire(config agent.Config, identity string, leadership func() agent.Leadership, log zerolog.Logger) (_ *wired, err error) {
 	w := &wired{fence: &lease.Fence{}}
 	defer func() {
 		if err != nil {
@@ -93,7 +93,7 @@ func wire(config agent.Config, leadership func() agent.Leadership, log zerolog.L
 	for _, e := range config.Environments {
 		address := e.Kubeconfig + "#" + e.Context
 		if byAddress[address] == nil {
-			if byAddress[address], err = connect(e, config, w.fence, notify, log); err != nil {
+			if byAddress[address], err = connect(e, config, identity, w.fence, notify, log); err != nil {
 				return nil, err
 			}
 			w.clusters = append(w.clusters, byAddress[address])
@@ -192,12 +192,12 @@ func forge(config agent.Config, fence *lease.Fence, metrics *prometheus.Registry
 
 // connect makes the edge to the cluster of an environment. Without a fence, as
 // for a person's command, it does not matter who leads.
-func connect(e agent.EnvironmentConfig, config agent.Config, fence *lease.Fence, notify func(drift.Notice), log zerolog.Logger) (*cluster.Cluster, error) {
+func connect(e agent.EnvironmentConfig, config agent.Config, identity string, fence *lease.Fence, notify func(drift.Notice), log zerolog.Logger) (*cluster.Cluster, error) {
 	access, err := clusterAccess(e)
 	if err != nil {
 		return nil, fmt.Errorf("environment %s: %w", e.Name, err)
 	}
-	access.UserAgent = "pawl/" + version
+	access.UserAgent = userAgent(identity)
 	if fence != nil {
 		access.Wrap(fence.Transport)
 		access.Dial = fence.DialContext
@@ -210,6 +210,15 @@ func connect(e agent.EnvironmentConfig, config agent.Config, fence *lease.Fence,
 		}
 	}
 	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Environments: of, Notify: notify, Log: log})
+}
+
+// userAgent is who the API server's audit log names: all replicas have one
+// account.
+func userAgent(identity string) string {
+	if identity == "" {
+		return "pawl/" + version
+	}
+	return "pawl/" + version + " (" + identity + ")"
 }
 
 // clusterAccess is how an environment's API server is reached: by a

@@ -25,7 +25,8 @@ type Marker int64
 
 // Event is one request. A watch counts once, when it begins.
 type Event struct {
-	Time time.Time
+	// Time is when it was answered, or a watch began; Received when it arrived.
+	Time, Received time.Time
 	// User authenticated; ImpersonatedUser is who it acted as, or empty. A
 	// creation that RBAC refused has no Name: its body was never read.
 	User, ImpersonatedUser                              string
@@ -172,14 +173,14 @@ func parseEvent(line []byte) (e Event, id, stage string, err error) {
 			Code    int
 			Message string
 		}
-		RequestObject  json.RawMessage
-		StageTimestamp time.Time
+		RequestObject                            json.RawMessage
+		StageTimestamp, RequestReceivedTimestamp time.Time
 	}
 	if err := json.Unmarshal(line, &in); err != nil {
 		return Event{}, "", "", fmt.Errorf("%w in %.200q", err, line)
 	}
 	e = Event{
-		Time: in.StageTimestamp,
+		Time: in.StageTimestamp, Received: in.RequestReceivedTimestamp,
 		User: in.User.Username, ImpersonatedUser: in.ImpersonatedUser.Username,
 		Verb: in.Verb, Group: in.ObjectRef.APIGroup, Resource: in.ObjectRef.Resource,
 		Subresource: in.ObjectRef.Subresource, Namespace: in.ObjectRef.Namespace, Name: in.ObjectRef.Name,
