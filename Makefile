@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 FUZZTIME ?= 1m
+SCENARIO_ROUNDS ?= 60
 
 .DEFAULT_GOAL := build
 .PHONY: build test test-long lint check demo world bench controlplane tools clean fmt schema
@@ -17,8 +18,9 @@ test: tools controlplane ## run the tests (they start the real servers they need
 	go test -timeout 20m ./...
 	cd internal/testworld/controlplane/server && go test ./node
 
-test-long: tools controlplane ## the same, and every fuzz target for a while (FUZZTIME=1m)
+test-long: tools controlplane ## the same, scenarios of minutes (SCENARIO_ROUNDS=60), and every fuzz target for a while (FUZZTIME=1m)
 	$(MAKE) test
+	PAWL_SCENARIO_ROUNDS=$(SCENARIO_ROUNDS) go test -timeout 60m -count=1 -v -run '^TestScenario' ./cmd/pawl
 	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/^func //'); do \
 	    echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target || exit 1; \
