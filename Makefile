@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 FUZZTIME ?= 1m
-SCENARIO_ROUNDS ?= 60
+SCENARIO_ROUNDS ?= 30
 
 .DEFAULT_GOAL := build
 .PHONY: build test test-long lint check demo world bench controlplane tools clean fmt schema
@@ -18,7 +18,7 @@ test: tools controlplane ## run the tests (they start the real servers they need
 	go test -timeout 20m ./...
 	cd internal/testworld/controlplane/server && go test ./node
 
-test-long: tools controlplane ## the same, scenarios of minutes (SCENARIO_ROUNDS=60), and every fuzz target for a while (FUZZTIME=1m)
+test-long: tools controlplane ## the same, scenarios of minutes (SCENARIO_ROUNDS=30), and every fuzz target for a while (FUZZTIME=1m)
 	$(MAKE) test
 	PAWL_SCENARIO_ROUNDS=$(SCENARIO_ROUNDS) go test -timeout 60m -count=1 -v -run '^TestScenario' ./cmd/pawl
 	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

@@ -87,7 +87,7 @@ func (l *lock) write(r resourcelock.LeaderElectionRecord, write func() error) er
 // tell logs the first failure of a row. That somebody else was faster, or that
 // there is no Lease yet, is none.
 func (l *lock) tell(err error) {
-	failed := err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err)
+	failed := err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled)
 	if failed && !l.failing {
 		l.log.Warn().Err(err).Str("lease", l.Describe()).Msg("the Lease that says which replica works cannot be read or written; it is tried again")
 	}

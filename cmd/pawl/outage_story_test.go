@@ -24,6 +24,7 @@ func TestAHundredCommitsEndAtTheLast(t *testing.T) {
 	var commits []string
 	for i := range 100 {
 		files = repo(fmt.Sprintf("text %d", i), 1+i%7, image)
+		files["pawl.yaml"] = pruning(files["pawl.yaml"])
 		message := "good"
 		if i%3 == 1 {
 			message = "broken"
@@ -68,7 +69,7 @@ func TestWithoutGitWhatRunsIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.equal()
-	files = repo("two", 2, image)
+	files = repo("two", 3, image)
 	m.good(files, "dev")
 	commit = s.commit("while git cannot be read", files)
 	heal()

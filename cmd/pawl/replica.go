@@ -55,7 +55,7 @@ func newElection(config agent.Config, identity string, log zerolog.Logger) (*lea
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster with the agent's Lease: %w", err)
 	}
-	access.UserAgent = userAgent(r.identity)
+	access.UserAgent = userAgent(identity)
 	// A renewal that hangs leaves time for another.
 	access.Timeout = max(time.Duration(config.Leadership.Renew)/2, time.Second)
 	client, err := coordinationv1.NewForConfig(access)

@@ -76,10 +76,15 @@ func newChaos(s *story, draw *rand.Rand) *chaos {
 	return c
 }
 
+// pruning lets any share of the first environment go at once.
+func pruning(pipeline string) string {
+	return strings.Replace(pipeline, "    - name: dev\n", "    - name: dev\n      prune: {maxPercent: 100}\n", 1)
+}
+
 // release is a config repo that may be applied: other texts, another number of
 // objects, perhaps another image. Staging has what dev had at first.
 func (c *chaos) release() map[string]string {
-	files := map[string]string{"pawl.yaml": pipeline("dev", "staging")}
+	files := map[string]string{"pawl.yaml": pruning(pipeline("dev", "staging"))}
 	text := fmt.Sprintf("release %d", c.draw.IntN(1000))
 	for environment, image := range map[string]string{"dev": c.signed[c.draw.IntN(len(c.signed))], "staging": c.signed[0]} {
 		repository, digest, _ := strings.Cut(image, "@")
