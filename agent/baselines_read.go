@@ -182,14 +182,7 @@ const (
 
 // readBounded reads a file that is neither empty nor endless.
 func readBounded(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", file) // and may never end
-	}
-	f, err := os.Open(file)
+	f, err := openRegular(file)
 	if err != nil {
 		return nil, err
 	}
@@ -206,6 +199,15 @@ func readBounded(file string) ([]byte, error) {
 	return text, nil
 }
 
+// openRegular opens a file that has an end. A pipe has none, and nobody may ever
+// write to it: merely opening it waits for that.
+func openRegular(file string) (*os.File, error) {
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", file)
+	}
+	return os.Open(file)
+}
+
 // readFolder reads the files of a folder.
 func readFolder(folder string) (files, error) {
 	found, size := files{}, 0
@@ -213,7 +215,9 @@ func readFolder(folder string) (files, error) {
 		switch {
 		case info.IsDir():
 			return nil
-		case info.Size() == 0:
+		case name == ".":
+			return fmt.Errorf("%s is no folder", folder)
+		case info.Mode().IsRegular() && info.Size() == 0:
 			found[name] = nil
 			return nil
 		}

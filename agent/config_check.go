@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -239,10 +238,8 @@ func (c Config) CheckFiles(file string) error {
 		if p.Folder == "" {
 			continue
 		}
-		if entries, err := os.ReadDir(p.Folder); err != nil {
+		if _, err := readFolder(p.Folder); err != nil {
 			doc.Report(fmt.Sprintf("policies[%d].folder", i), "cannot be read: %v", err)
-		} else if len(entries) == 0 {
-			doc.Report(fmt.Sprintf("policies[%d].folder", i), "%s is empty", p.Folder)
 		}
 	}
 	return doc.Err()
@@ -252,11 +249,9 @@ func checkReadable(doc *environments.Document, path, file string) []byte {
 	if file == "" {
 		return nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := readBounded(file)
 	if err != nil {
 		doc.Report(path, "cannot be read: %v", err)
-	} else if len(data) == 0 {
-		doc.Report(path, "%s is empty", file)
 	}
 	return data
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 )
 
 // SecretFile names the file that holds a secret. Secrets never stand in the
@@ -24,7 +23,7 @@ const maxSecretBytes = 64 << 10
 // that editors put at the end. An empty secret is an error: comparing with it,
 // or sending it, would never be what was meant.
 func (f SecretFile) Read() (Secret, error) {
-	file, err := os.Open(f.File)
+	file, err := openRegular(f.File)
 	if err != nil {
 		return Secret{}, fmt.Errorf("read secret: %w", err)
 	}
