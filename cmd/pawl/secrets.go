@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -14,13 +16,16 @@ import (
 // secrets reads entries of Secrets in the agent's namespace: of the cluster it
 // runs in, or else of its first environment. It connects when it is first used.
 func secrets(config agent.Config) func(context.Context, agent.SecretKey) ([]byte, error) {
-	return func(ctx context.Context, k agent.SecretKey) ([]byte, error) {
-		doing := fmt.Sprintf("read Secret %s/%s", config.Namespace, k.Name)
+	connected := sync.OnceValues(func() (*corev1.CoreV1Client, error) {
 		access, err := ownCluster(config)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
+			return nil, err
 		}
-		client, err := corev1.NewForConfig(access)
+		return corev1.NewForConfig(access)
+	})
+	return func(ctx context.Context, k agent.SecretKey) ([]byte, error) {
+		doing := fmt.Sprintf("read Secret %s/%s", config.Namespace, k.Name)
+		client, err := connected()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
@@ -36,11 +41,16 @@ func secrets(config agent.Config) func(context.Context, agent.SecretKey) ([]byte
 	}
 }
 
-// ownCluster is the one that the agent runs in, or else that of its first
-// environment.
+// ownCluster is the one that the agent runs in or, where it runs in none, that of
+// its first environment. A pod whose own cluster cannot be reached looks in no
+// other: the keys there may be somebody else's.
 func ownCluster(config agent.Config) (*rest.Config, error) {
-	if access, err := rest.InClusterConfig(); err == nil {
-		return access, nil
+	access, err := rest.InClusterConfig()
+	switch {
+	case errors.Is(err, rest.ErrNotInCluster):
+		return clusterAccess(config.Environments[0])
+	case err != nil:
+		return nil, fmt.Errorf("reach the cluster that the agent runs in: %w; mount its service account", err)
 	}
-	return clusterAccess(config.Environments[0])
+	return access, nil
 }
