@@ -189,7 +189,9 @@ func (a *Agent) inherit(ctx context.Context) {
 			return
 		}
 		for _, one := range accepted {
-			found = append(found, one.Target)
+			if one.Release != "" { // else it never had anything
+				found = append(found, one.Target)
+			}
 		}
 	}
 	a.inherited, a.hasInherited = found, true

@@ -162,9 +162,9 @@ func TestAnOverlayThatVanishesIsReportedAndLeftAlone(t *testing.T) {
 
 func TestAnOverlayThatVanishedBeforeTheStartIsReported(t *testing.T) {
 	left := []drift.Accepted{
-		{Target: environments.Target{Environment: "dev", Application: "web"}}, // still there
-		{Target: environments.Target{Environment: "dev", Application: "old"}},
-		{Target: environments.Target{Environment: "elsewhere", Application: "web"}},
+		{Release: "sha256:x", Target: environments.Target{Environment: "dev", Application: "web"}}, // still there
+		{Release: "sha256:x", Target: environments.Target{Environment: "dev", Application: "old"}},
+		{Release: "sha256:x", Target: environments.Target{Environment: "elsewhere", Application: "web"}},
 	}
 	inWorldWith(t, shop(), func(w *world) { w.accepted = left }, func(w *world) {
 		state, _ := w.agent.board.environment("dev")

@@ -18,7 +18,7 @@ const inspected = 50
 // change finds out how a release came about; it is nil where the same release
 // was accepted before, and so nothing is new.
 func (a *Agent) change(ctx context.Context, j job, built render.Result, accepted drift.Accepted, of asked, base *Baseline) (*policies.Change, error) {
-	if accepted.Commit != "" && accepted.Release == built.Release.Digest {
+	if accepted.Commit != "" && accepted.Release == built.Release.Digest && accepted.Demands == j.repository.fingerprint(j.environment.Name) {
 		return nil, nil
 	}
 	signed := of.Commit.Signed != policies.SignedNone || of.reads("change", "commits")
@@ -73,7 +73,9 @@ func headOf(rev gitsync.Revision) gitsync.CommitInfo {
 }
 
 // touching keeps the commits that changed something of what the target's
-// release is made of. A commit says nothing about a target that it leaves alone.
+// release is made of, or of what pawl.yaml demands and sets. A commit says
+// nothing about a target that it leaves alone. Where none of them seems to have
+// changed what did change, all of them count.
 func (a *Agent) touching(ctx context.Context, j job, inputs render.Inputs, commits []gitsync.CommitInfo, base gitsync.Commit) ([]gitsync.CommitInfo, error) {
 	if len(commits) < 2 || len(commits) > inspected || base == "" {
 		return commits, nil
@@ -89,10 +91,13 @@ func (a *Agent) touching(ctx context.Context, j job, inputs render.Inputs, commi
 		if err != nil {
 			return nil, fmt.Errorf("%s: find out what commit %s changed: %w", j.target, c.Commit.Short(), err)
 		}
-		if !inputs.Alike(before.Tree, after.Tree) {
+		if !inputs.Alike(before.Tree, after.Tree) || !j.repository.alike(before.Tree, after.Tree) {
 			kept = append(kept, c)
 		}
 		after = before
+	}
+	if len(kept) == 0 {
+		return commits, nil
 	}
 	return kept, nil
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -242,7 +243,7 @@ func TestCommitsThatTouchATargetMustBeSigned(t *testing.T) {
 		inWorldWith(t, shop(), func(w *world) {
 			prepare(policies.SignedEvery)(w)
 			w.verified = nil
-			w.accepted = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: built.Release.Digest}}
+			w.accepted = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: built.Release.Digest, Demands: w.demandsOf(before)}}
 			w.history = []gitsync.Revision{before}
 		}, func(w *world) {
 			w.expect("the stage", w.state(web).Stage, "healthy")
@@ -354,5 +355,116 @@ func TestWhatRunsIsFlaggedOnceItsSignerIsNotTrusted(t *testing.T) {
 		w.push(map[string]string{"README.md": "the same release"})
 		w.expect("the reason", w.state(web).Problem.Reason, "ImageRefused")
 		w.expect("applies", w.count("dev/web 2"), 0)
+	})
+}
+
+// A commit must not get around the demands in two steps of which neither looks
+// like it: what is judged against moves on with what is accepted, and never back.
+// catalogue 124
+func TestGoingBackDoesNotBringBackWhatWasDemandedThen(t *testing.T) {
+	weakened := func() map[string]string {
+		return map[string]string{"pawl.yaml": pipeline("", ""), "base/web.yaml": labelled("privileged")}
+	}
+	t.Run("after a rollback", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.push(map[string]string{"pawl.yaml": withPolicy("", ""), "policies/deny.rego": "privileged", "base/web.yaml": labelled("bad")})
+			w.expect("the reason", w.state(web).Problem.Reason, "RolledBack")
+			w.push(weakened())
+			w.pass(time.Hour)
+			w.expect("applies of what weakens and uses it", w.count("dev/web 3"), 0)
+			w.expect("the reason", w.state(web).Problem.Reason, "PolicyDenied")
+		})
+	})
+	t.Run("after the target moved", func(t *testing.T) {
+		inWorld(t, shop(), func(w *world) {
+			w.push(map[string]string{"pawl.yaml": withPolicy("", ""), "policies/deny.rego": "privileged"})
+			moved := weakened()
+			moved["pawl.yaml"] = strings.Replace(moved["pawl.yaml"], "apps/{app}/{env}", "moved/{app}/{env}", 1)
+			for _, e := range []string{"dev", "staging"} {
+				moved["moved/web/"+e+"/kustomization.yaml"], moved["apps/web/"+e+"/kustomization.yaml"] = overlay(hexOf("a")), ""
+			}
+			w.push(moved)
+			w.pass(time.Hour)
+			w.expect("applies of what weakens and uses it", w.count("dev/web 3"), 0)
+		})
+	})
+	t.Run("after a restart with a refused head", func(t *testing.T) {
+		files := shop()
+		for path, text := range weakened() {
+			files[path] = text
+		}
+		inWorldWith(t, files, func(w *world) {
+			runs := w.remembers("0", shop()) // from before there was a policy
+			strict := shop()
+			strict["pawl.yaml"], strict["policies/deny.rego"] = withPolicy("", ""), "privileged"
+			rev := revisionOf(strict)
+			rev.Commit = "s"
+			w.history = append(w.history, rev)
+			w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "s", Release: runs.Digest, Demands: w.demandsOf(rev)}}, "s"
+		}, func(w *world) {
+			w.pass(time.Hour)
+			w.expect("applies of what weakens and uses it", w.count("dev/web 1"), 0)
+			w.expect("the reason", w.state(web).Problem.Reason, "PolicyDenied")
+		})
+	})
+}
+
+// catalogue 58
+func TestWhatNoCommitSeemsToTouchIsNotLetThrough(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) {
+		w.baseline = signing(t, w, Level{Approvals: 1, Commits: policies.SignedEvery})
+		w.verified, w.approved = map[gitsync.Commit]bool{"1": true}, map[gitsync.Commit]int{"1": 1}
+	}, func(w *world) {
+		evil := map[string]string{"evil/kustomization.yaml": "resources: [web.yaml]\n", "evil/web.yaml": labelled("evil")}
+		for _, e := range []string{"dev", "staging"} {
+			evil["moved/web/"+e+"/kustomization.yaml"] = strings.Replace(overlay(hexOf("a")), "../../../base", "../../../evil", 1)
+		}
+		w.push(evil) // touches no target
+		w.expect("the stage", w.state(web).Stage, "healthy")
+		// Two commits at once, the second of which moves the overlays.
+		w.mu.Lock()
+		w.commits++
+		w.files["README.md"] = "x"
+		w.history = append(w.history, gitsync.Revision{Commit: "3", Parents: []gitsync.Commit{"2"}, Tree: trees.FromMap(maps.Clone(w.files))})
+		w.mu.Unlock()
+		w.push(map[string]string{"pawl.yaml": strings.Replace(pipeline("", ""), "apps/{app}/{env}", "moved/{app}/{env}", 1)})
+		w.expect("applies", w.count("dev/web 4"), 0)
+	})
+}
+
+// What pawl.yaml sets is approved like what it deploys.
+func TestSettingsAreApprovedToo(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) {
+		w.baseline = signing(t, w, Level{Approvals: 1})
+		w.approved = map[gitsync.Commit]int{"1": 1, "3": 1}
+	}, func(w *world) {
+		w.push(map[string]string{"pawl.yaml": pipeline(", drift: report", "")})
+		w.expect("the reason", w.state(web).Problem.Reason, "ApprovalMissing")
+		w.expect("applies", w.count("dev/web 2"), 0)
+		w.push(map[string]string{"pawl.yaml": pipeline("", "")})
+		w.expect("the stage once it was taken back", w.state(web).Stage, "healthy")
+	})
+}
+
+// A restart must not forget what a refused newcomer is compared with.
+func TestARefusedNewcomerIsNoLessNewAfterARestart(t *testing.T) {
+	var noted []drift.Accepted
+	files := shop()
+	inWorldWith(t, files, func(w *world) {
+		w.baseline = signing(t, w, Level{Approvals: 1})
+		w.approved = map[gitsync.Commit]int{"1": 1}
+	}, func(w *world) {
+		w.push(map[string]string{file("evil", "dev"): overlay(hexOf("a"))})
+		w.expect("applies", w.count("dev/evil 2"), 0)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, a := range w.accepted {
+			if a.Target.Application == "evil" {
+				noted = append(noted, a)
+			}
+		}
+		if len(noted) != 1 || noted[0].Commit != "1" || noted[0].Release != "" {
+			t.Errorf("noted is %+v; want what the environment was brought to before", noted)
+		}
 	})
 }

@@ -156,3 +156,17 @@ func environmentsTarget(environment, application string) environments.Target {
 func revisionOf(files map[string]string) gitsync.Revision {
 	return gitsync.Revision{Tree: trees.FromMap(files)}
 }
+
+// demandsOf is the fingerprint of what a revision demands of dev.
+func (w *world) demandsOf(rev gitsync.Revision) string {
+	w.t.Helper()
+	p, err := ReadPlan(rev)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := readRepository(p, w.baseline, w)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.fingerprint("dev")
+}

@@ -97,6 +97,9 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	verified, found, err := a.judge(ctx, j, built, base, accepted)
 	if err != nil {
 		a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Policies = found.Policies })
+		if noted := a.newcomers.remember(ctx, cluster, j.target); noted != nil {
+			a.log.Warn().Err(noted).Str("target", j.target.String()).Msg("what a new target is compared with could not be noted")
+		}
 		return false, err
 	}
 

@@ -62,6 +62,8 @@ type Cluster interface {
 	Plan(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Plan, error)
 	// Accepted is what each target was last brought to, now or before a restart.
 	Accepted(ctx context.Context) ([]drift.Accepted, error)
+	// Note remembers what a target is compared with that nothing was applied for.
+	Note(ctx context.Context, a drift.Accepted) error
 	// Remember keeps a release that was healthy; Good returns those that are kept,
 	// the newest first. One that cannot be read is an error beside the others.
 	Remember(ctx context.Context, g drift.Good) error

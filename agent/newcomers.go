@@ -57,6 +57,19 @@ func (a *Agent) lastAccepted(ctx context.Context, cluster Cluster, j job) (drift
 	return drift.Accepted{}, nil
 }
 
+// remember notes in the cluster what a refused newcomer is compared with, so
+// that a restart does not forget it.
+func (n *newcomers) remember(ctx context.Context, cluster Cluster, t environments.Target) error {
+	n.mu.Lock()
+	before, waits := n.before[t.String()]
+	n.mu.Unlock()
+	if !waits || before.Commit == "" {
+		return nil
+	}
+	before.Target = t
+	return cluster.Note(ctx, before)
+}
+
 func acceptedFor(all []drift.Accepted, t environments.Target) (drift.Accepted, bool) {
 	for _, one := range all {
 		if one.Target.String() == t.String() && one.Commit != "" {

@@ -3,7 +3,9 @@ package agent
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -17,6 +19,10 @@ type repository struct {
 	trust    policies.Trust
 	policies []Policy
 	levels   map[string]string // by environment
+	// settings are what pawl.yaml says of each environment, and files what all of
+	// this was read from: files and folders.
+	settings map[string]string
+	files    []string
 	health   drift.HealthChecks
 }
 
@@ -37,12 +43,30 @@ func (e *RepositoryProblem) Unwrap() error { return e.Err }
 // readRepository makes a revision's demands usable: it reads the keys and
 // compiles the policies that lie in the revision, and its health checks.
 func readRepository(p Plan, base *Baseline, compiler Policies) (*repository, error) {
-	r := &repository{commit: p.Revision.Commit, levels: map[string]string{}}
+	r := &repository{
+		commit: p.Revision.Commit, levels: map[string]string{}, settings: map[string]string{},
+		files: slices.Concat([]string{PipelineFile}, p.Pipeline.Spec.Policies),
+	}
+	for _, t := range p.Pipeline.Spec.Trust {
+		for _, k := range t.Keys {
+			r.files = append(r.files, k.File)
+		}
+		for _, a := range t.Attestations {
+			for _, k := range a.Keys {
+				r.files = append(r.files, k.File)
+			}
+		}
+	}
 	fail := func(field string, err error) (*repository, error) {
 		return nil, &RepositoryProblem{Commit: r.commit, Field: field, Err: err}
 	}
 	for _, e := range p.Pipeline.Spec.Environments {
 		r.levels[e.Name] = e.Level
+		settings, err := json.Marshal(e)
+		if err != nil {
+			return fail("spec.environments", err)
+		}
+		r.settings[e.Name] = string(settings)
 	}
 	rules, field, err := rulesOf(p, base.root)
 	if err != nil {
@@ -132,10 +156,21 @@ func rulesOf(p Plan, root func(string) (policies.Root, error)) (rules []policies
 	return rules, "", nil
 }
 
-// fingerprint identifies what the repository demands of an environment.
+// alike reports whether two trees are the same in all that the demands and
+// settings were read from.
+func (r *repository) alike(a, b gitsync.Tree) bool {
+	return !slices.ContainsFunc(r.files, func(file string) bool {
+		x, _ := a.Lookup(file)
+		y, _ := b.Lookup(file)
+		return x.Kind != y.Kind || x.Hash != y.Hash
+	})
+}
+
+// fingerprint identifies what the repository demands of an environment, and how
+// it wants it kept.
 func (r *repository) fingerprint(environment string) string {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q %q", r.levels[environment], policies.Demands{Trust: r.trust}.Fingerprint())
+	fmt.Fprintf(hash, "%q %q %q", r.levels[environment], r.settings[environment], policies.Demands{Trust: r.trust}.Fingerprint())
 	for _, p := range r.policies {
 		fmt.Fprintf(hash, " %q %q", p.Name(), p.ID())
 	}

@@ -178,7 +178,7 @@ func (r recorded) Collect(ctx context.Context, images []render.Image, trust poli
 func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) error {
 	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
 	a.board.keep(j.target, settings, g, j.turned, why)
-	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Health: g.Terms.Health})
+	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Health: g.Terms.Health})
 	if err != nil {
 		a.board.abandon(j.target)
 		return err

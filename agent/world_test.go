@@ -207,11 +207,15 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	w.mu.Lock()
 	w.applied = append(w.applied, fmt.Sprintf("%s %s", r.Target, r.Commit))
 	w.terms = terms
-	w.accepted = slices.DeleteFunc(w.accepted, func(a drift.Accepted) bool { return a.Target.String() == r.Target.String() })
-	w.accepted = append(w.accepted, drift.Accepted{
+	next := drift.Accepted{
 		Target: environments.Target{Environment: r.Target.Environment, Application: r.Target.Application},
 		Commit: r.Commit, Release: r.Digest, Demands: terms.Demands, At: time.Now(), Held: held != nil,
-	})
+	}
+	if before, ok := acceptedFor(w.accepted, r.Target); ok && terms.Returning {
+		next.Commit, next.Demands = before.Commit, before.Demands
+	}
+	w.accepted = slices.DeleteFunc(w.accepted, func(a drift.Accepted) bool { return a.Target.String() == r.Target.String() })
+	w.accepted = append(w.accepted, next)
 	w.mu.Unlock()
 	if !silent {
 		w.health(r.Target, r.Digest, drift.Current)
@@ -223,6 +227,14 @@ func (w *world) Accepted(context.Context) ([]drift.Accepted, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.accepted), nil
+}
+
+func (w *world) Note(_ context.Context, a drift.Accepted) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a.Target, a.Release = environmentsTarget(a.Target.Environment, a.Target.Application), ""
+	w.accepted = append(w.accepted, a)
+	return nil
 }
 
 func (w *world) Remember(_ context.Context, g drift.Good) error {

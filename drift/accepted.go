@@ -13,6 +13,10 @@ type Terms struct {
 	// Demands identifies what the repository demanded at the release's commit; it
 	// is only remembered, see Accepted.
 	Demands string
+	// Returning says that the release is an older one that returns: what it is
+	// judged against next stays the newest commit that was accepted, or going back
+	// would also bring back what was demanded then.
+	Returning bool
 	// Word is what the commits since the one accepted last say may be deleted;
 	// nil if they say nothing.
 	Word *PruneWord
@@ -24,11 +28,14 @@ type Terms struct {
 // next commit is compared with it, also after a restart.
 type Accepted struct {
 	Target environments.Target // its overlay is not known
-	// Commit is the newest commit that was accepted with this release and these
-	// demands; empty if nothing was ever applied to the end.
+	// Commit is the newest commit that was accepted, and Demands what the
+	// repository demanded there (Terms.Demands). Commit is empty if nothing ever was.
 	Commit  gitsync.Commit
-	Release string // the content's digest
-	Demands string // Terms.Demands
+	Demands string
+	// Release is what runs, by its content's digest. It is another than the
+	// commit's where the target was returned to an older one, and empty where
+	// nothing was applied yet.
+	Release string
 	At      time.Time
 	// Held says that objects left the release and wait to be deleted.
 	Held bool

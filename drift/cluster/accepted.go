@@ -47,6 +47,22 @@ func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
 	return accepted, nil
 }
 
+// Note remembers what a target that nothing was ever applied for is compared
+// with. It changes nothing for one that there is an inventory of.
+func (c *Cluster) Note(ctx context.Context, a drift.Accepted) error {
+	t, err := c.acquire(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	defer func() { <-t.apply }()
+	inv, err := c.inventories.load(ctx, t)
+	if err != nil || inv.Accepted.Commit != "" || len(inv.Entries) > 0 {
+		return err
+	}
+	inv.Accepted = drift.Accepted{Commit: a.Commit, Demands: a.Demands, At: a.At}
+	return c.inventories.save(ctx, t, inv)
+}
+
 // targetOf believes a name only if the inventory of that target would have the
 // name that this one has, as anybody may edit an annotation.
 func (c *Cluster) targetOf(name string, known *stored) (environments.Target, bool) {

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,5 +109,41 @@ func TestWhatWasAcceptedIsKnownAfterARestart(t *testing.T) {
 	_ = w.refused(configMap("a"), "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: -1}\n")
 	if got := accepted(); got.Demands != "lax" {
 		t.Errorf("a refused release is taken for accepted: %+v", got)
+	}
+}
+
+func TestWhatANewTargetIsComparedWithIsNoted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	note := drift.Accepted{Target: w.target, Commit: "77be1c2", Demands: "strict", At: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
+	accepted := func() drift.Accepted {
+		t.Helper()
+		all, err := w.cluster.Accepted(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatalf("got %v, %v", all, err)
+		}
+		return all[0]
+	}
+	if err := w.cluster.Note(t.Context(), note); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	if a := accepted(); a.Commit != note.Commit || a.Demands != "strict" || a.Release != "" {
+		t.Errorf("noted is %+v", a)
+	}
+	w.apply(configMap("a"))
+	applied := accepted()
+	if applied.Release == "" || applied.Commit == note.Commit {
+		t.Errorf("after an apply it is %+v", applied)
+	}
+	if err := w.cluster.Note(t.Context(), note); err != nil || accepted() != applied {
+		t.Errorf("what was applied is noted over: %+v, %v", accepted(), err)
+	}
+	// An older release that returns does not bring back what it was judged by.
+	if _, err := w.cluster.Apply(t.Context(), w.verified(configMap("b")), drift.Terms{Environment: w.settings, Demands: "lax", Returning: true}); err != nil {
+		t.Fatal(err)
+	}
+	if a := accepted(); a.Commit != applied.Commit || a.Demands != applied.Demands || a.Release == applied.Release {
+		t.Errorf("after going back it is %+v; before %+v", a, applied)
 	}
 }

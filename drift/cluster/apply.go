@@ -357,7 +357,11 @@ func (c *Cluster) finish(ctx context.Context, w *work) error {
 			delete(t.inventory.Entries, id)
 		}
 	}
-	if a := (drift.Accepted{Commit: w.release.Commit, Release: w.release.Digest, Demands: w.terms.Demands, Held: w.plan.Held != nil}); !t.inventory.Accepted.Same(a) {
+	a := drift.Accepted{Commit: w.release.Commit, Release: w.release.Digest, Demands: w.terms.Demands, Held: w.plan.Held != nil}
+	if before := t.inventory.Accepted; w.terms.Returning && before.Commit != "" {
+		a.Commit, a.Demands = before.Commit, before.Demands
+	}
+	if !t.inventory.Accepted.Same(a) {
 		a.At = time.Now().UTC().Truncate(time.Second)
 		t.inventory.Accepted = a
 	}
