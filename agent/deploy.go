@@ -146,10 +146,7 @@ func (a *Agent) render(ctx context.Context, j job) (render.Result, error) {
 
 // settings are all that a target's being kept depends on beside its release.
 func (a *Agent) settings(j job, base *Baseline) (settings, error) {
-	of, err := base.demands(j.environment.Name)
-	if err == nil {
-		of, err = j.repository.add(of, base, j.environment.Name)
-	}
+	of, err := base.demandsOf(j.repository, j.environment.Name)
 	if err != nil {
 		return settings{}, err
 	}

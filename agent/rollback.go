@@ -128,10 +128,7 @@ func (a *Agent) mayReturn(ctx context.Context, j job, g drift.Good) (policies.Ve
 	if err != nil {
 		return policies.Verified{}, &baselineUnreadable{err}
 	}
-	of, err := base.demands(j.environment.Name)
-	if err == nil {
-		of, err = j.repository.add(of, base, j.environment.Name)
-	}
+	of, err := base.demandsOf(j.repository, j.environment.Name)
 	if err != nil {
 		return policies.Verified{}, err
 	}
