@@ -13,10 +13,12 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/pawl-dev/pawl/deploy"
 	"github.com/pawl-dev/pawl/drift"
@@ -116,8 +118,19 @@ func TestTheAgentDoesItsWorkWithItsRights(t *testing.T) {
 	}
 
 	err = apply(edgeRelease + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: pawl-config, namespace: pawl-system}, data: {agent.yaml: \"trust: []\"}}\n")
-	var refused *drift.Rejected
-	if !errors.As(err, &refused) || refused.Written || !strings.Contains(err.Error(), "inventories") {
-		t.Errorf("a release with the agent's configuration: %v, want the guard's refusal with nothing written", err)
+	var outside *drift.OutOfReach
+	if !errors.As(err, &outside) || !strings.Contains(err.Error(), "nothing was written") {
+		t.Errorf("a release with the agent's configuration: %v, want the agent's own refusal with nothing written", err)
+	}
+	// Should the agent ever try, the API server refuses.
+	core, err := corev1client.NewForConfig(world.agentConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pawl-config", "pawl"} {
+		_, err = core.Secrets(deploy.Namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		if !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "inventories") {
+			t.Errorf("the agent makes Secret %s: %v, want the guard's refusal", name, err)
+		}
 	}
 }

@@ -26,7 +26,9 @@ func (v verification) write(out io.Writer) error {
 			cell(i.Repository), shortDigest(i.Digest), cell(listed(signedBy(i))), cell(listed(attested(i))), cell(string(i.Policy)), string(i.Verdict),
 		})
 	}
-	if err := writeTable(out, rows); err != nil {
+	if len(images) == 0 {
+		fmt.Fprintf(out, "%s has no images\n", v.Target)
+	} else if err := writeTable(out, rows); err != nil {
 		return err
 	}
 	if more := images[min(len(images), imagesShown):]; len(more) > 0 {
