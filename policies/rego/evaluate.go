@@ -72,7 +72,7 @@ func (p *Policy) evaluate(ctx context.Context, input Input) (result policies.Pol
 			result = p.problem(fmt.Sprintf("the evaluation of Rego failed: %v", r))
 		}
 	}()
-	results, err := p.query.Eval(ctx, opa.EvalParsedInput(input.value))
+	results, err := p.query.Eval(withLedger(ctx), opa.EvalParsedInput(input.value))
 	switch {
 	case ctx.Err() != nil:
 		return p.problem(context.Cause(ctx).Error())

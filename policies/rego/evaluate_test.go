@@ -77,7 +77,6 @@ func TestWhatDoesNotEndIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"nested loops": `deny contains "x" if { some a, b, c, d, e in numbers.range(1, 100000); a + b + c + d + e == 0 }`,
-		"a long range": `deny contains "x" if count(numbers.range(1, 1000000000000)) == 1`,
 		"long texts":   `deny contains "x" if { some i, j, k in numbers.range(1, 100000); contains(sprintf("%d%d%d", [i, j, k]), "none") }`,
 	} {
 		t.Run(name, func(t *testing.T) {

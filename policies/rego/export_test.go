@@ -19,3 +19,6 @@ func Builtins() *ast.Capabilities { return capabilities() }
 
 // WhyWithheld says why a function is not there.
 var WhyWithheld = whyWithheld
+
+// Estimated reports whether it is known how much a function makes.
+func Estimated(name string) bool { _, ok := makes[name]; return ok }

@@ -3,23 +3,25 @@ package rego
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/metrics"
 	"time"
 )
 
-// liveHeap is what the last garbage collection found in use: it grows only by
-// what is held, not by what was used and left.
-const liveHeap = "/gc/heap/live:bytes"
+// heapObjects is what is allocated at this moment, left or not. What a garbage
+// collection found in use would come too late: one that is fast fills the memory
+// between two of them.
+const heapObjects = "/memory/classes/heap/objects:bytes"
 
-// watchEvery is how often the memory is looked at. Most policies are done before
-// the first time.
-const watchEvery = 20 * time.Millisecond
+// watchEvery is how often the memory is looked at. What one function makes
+// meanwhile is bounded by guard.
+const watchEvery = 5 * time.Millisecond
 
 // watchMemory cancels when the process holds more memory than when it began.
 // OPA has no bound of its own, and running out would end the agent.
 func watchMemory(ctx context.Context, limit uint64, cancel context.CancelCauseFunc) {
-	sample := []metrics.Sample{{Name: liveHeap}}
-	held := func() uint64 {
+	sample := []metrics.Sample{{Name: heapObjects}}
+	allocated := func() uint64 {
 		metrics.Read(sample)
 		if sample[0].Value.Kind() != metrics.KindUint64 {
 			return 0
@@ -28,13 +30,17 @@ func watchMemory(ctx context.Context, limit uint64, cancel context.CancelCauseFu
 	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	before := held()
+	before := allocated()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if now := held(); now > before && now-before > limit {
+			if allocated() <= before+limit {
+				continue
+			}
+			runtime.GC() // what was used and left does not count
+			if allocated() > before+limit {
 				cancel(fmt.Errorf("needs more than %d MiB of memory and was stopped", limit>>20))
 				return
 			}

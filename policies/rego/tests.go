@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -56,23 +57,34 @@ func Test(ctx context.Context, name string, files map[string][]byte, limits Limi
 		return nil, wrong(name, problems...)
 	}
 	modules, _ := parse(files, true) // the runner compiles them with stages of its own
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(withLedger(ctx))
+	defer cancel(nil)
+	go watchMemory(ctx, cmp.Or(limits.Memory, defaultMemory), cancel)
 	var results []TestResult
+	last := &lastFailed{}
 	err := storage.Txn(ctx, s.store, storage.TransactionParams{}, func(txn storage.Transaction) error {
 		ended, err := tester.NewRunner().SetCompiler(compiler(true)).SetStore(s.store).SetModules(modules).
-			RaiseBuiltinErrors(true).CapturePrintOutput(true).EnableTracing(true).
+			RaiseBuiltinErrors(true).CapturePrintOutput(true).SetCoverageQueryTracer(last).
+			SetParallel(1). // the memory is one test's
 			SetTimeout(cmp.Or(limits.Time, defaultTime)).RunTests(ctx, txn)
 		if err != nil {
 			return err
 		}
 		for r := range ended {
-			results = append(results, testResult(r))
+			results = append(results, testResult(ctx, r, last))
 		}
-		return ctx.Err()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return nil
 	})
 	var errs ast.Errors
 	switch {
 	case errors.As(err, &errs):
 		return nil, wrong(name, ofCompiler(errs)...)
+	case err != nil && outer.Err() == nil: // the memory
+		return nil, wrong(name, Problem{Text: "its tests were stopped: " + stoppedIn(results) + err.Error()})
 	case err != nil:
 		return nil, fmt.Errorf("test policy %s: %w", name, err)
 	}
@@ -82,7 +94,15 @@ func Test(ctx context.Context, name string, files map[string][]byte, limits Limi
 	return results, nil
 }
 
-func testResult(r *tester.Result) TestResult {
+// stoppedIn names the test that was running when all were stopped.
+func stoppedIn(results []TestResult) string {
+	if n := len(results); n > 0 && results[n-1].Outcome == Errored {
+		return results[n-1].Name + " "
+	}
+	return ""
+}
+
+func testResult(ctx context.Context, r *tester.Result, last *lastFailed) TestResult {
 	result := TestResult{
 		Name:    strings.TrimPrefix(r.Package, "data.") + "." + r.Name,
 		Outcome: Passed,
@@ -94,12 +114,14 @@ func testResult(r *tester.Result) TestResult {
 	switch {
 	case r.Skip:
 		result.Outcome = Skipped
+	case ctx.Err() != nil && r.Error != nil:
+		result.Outcome, result.Text = Errored, context.Cause(ctx).Error()
 	case topdown.IsCancel(r.Error):
 		result.Outcome, result.Text = Errored, "took too long and was stopped"
 	case r.Error != nil:
 		result.Outcome, result.Text = Errored, firstError(r.Error)
 	case r.Fail:
-		result.Outcome, result.Text = Failed, whatFailed(r)
+		result.Outcome, result.Text = Failed, whatFailed(r, last)
 	}
 	return result
 }
@@ -119,7 +141,7 @@ const printedLimit = 10_000
 
 // whatFailed is the last expression of the test that was not true, and which of
 // its cases failed if it has any.
-func whatFailed(r *tester.Result) string {
+func whatFailed(r *tester.Result, last *lastFailed) string {
 	var cases []string
 	for name, sub := range r.SubResults.Iter {
 		if sub.Fail && len(sub.SubResults) == 0 {
@@ -129,10 +151,53 @@ func whatFailed(r *tester.Result) string {
 	if len(cases) > 0 {
 		return clip("failed for "+strings.Join(cases, ", "), textLimit)
 	}
-	for _, event := range slices.Backward(r.Trace) {
-		if at := event.Location; event.Op == topdown.FailOp && at != nil && r.Location != nil && at.File == r.Location.File {
-			return fmt.Sprintf("is not true: line %d", at.Row)
-		}
+	if row := last.in(r.Location); row > 0 {
+		return fmt.Sprintf("is not true: line %d", row)
 	}
 	return "is not true"
+}
+
+// lastFailed is where the last expression of each test that was not true stands.
+// OPA's own tracer keeps every step of a test, which fills the memory.
+type lastFailed struct {
+	mu   sync.Mutex
+	test *ast.Location // that runs
+	rows map[place]int
+}
+
+type place struct {
+	file string
+	row  int
+}
+
+func (*lastFailed) Enabled() bool { return true }
+
+func (*lastFailed) Config() topdown.TraceConfig { return topdown.TraceConfig{} }
+
+func (l *lastFailed) TraceEvent(e topdown.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if rule, ok := e.Node.(*ast.Rule); ok && e.Op == topdown.EnterOp && isTestRule(rule) {
+		l.test = rule.Location
+	}
+	if e.Op == topdown.FailOp && e.Location != nil && l.test != nil && e.Location.File == l.test.File {
+		if l.rows == nil {
+			l.rows = map[place]int{}
+		}
+		l.rows[place{l.test.File, l.test.Row}] = e.Location.Row
+	}
+}
+
+func isTestRule(r *ast.Rule) bool {
+	return r.Location != nil && strings.HasPrefix(strings.Trim(r.Head.Ref()[0].Value.String(), `"`), tester.TestPrefix)
+}
+
+// in is the row for the test at a location, 0 if nothing failed there.
+func (l *lastFailed) in(at *ast.Location) int {
+	if at == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rows[place{at.File, at.Row}]
 }
