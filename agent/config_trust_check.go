@@ -9,7 +9,6 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/pawl-dev/pawl/environments"
-	"github.com/pawl-dev/pawl/render"
 )
 
 // JSONSchemaExtend is read by the schema's writer.
@@ -171,9 +170,6 @@ func (c Config) checkRender(doc *environments.Document) {
 	for i, f := range c.Render.NoImages {
 		at := fmt.Sprintf("render.noImages[%d]", i)
 		f.Check(doc, at)
-		if render.BuiltIn(f.Group) {
-			doc.Report(at+".group", "%q is built into Kubernetes, and its images are never ignored; take it out", f.Group)
-		}
 		for j, field := range f.Fields {
 			for k, listed := range c.Render.Images {
 				if listed.Group == f.Group && listed.Kind == f.Kind && slices.Contains(listed.Fields, field) {

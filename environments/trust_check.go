@@ -109,6 +109,9 @@ var fieldPath = regexp.MustCompile(`^[^./$\[\]\s]+(\[\*\])*((\.[^./\[\]\s]+|\[[^
 
 // Check reports what the schema cannot know of fields with images.
 func (f ImageFields) Check(doc *Document, at string) {
+	if BuiltIn(f.Group) {
+		doc.Report(at+".group", `%s is built into Kubernetes, whose images are known and never ignored; list only custom resources`, quote(f.Group))
+	}
 	for i, field := range f.Fields {
 		if !fieldPath.MatchString(field) {
 			doc.Report(fmt.Sprintf("%s.fields[%d]", at, i), `%s is no field; write it like spec.steps[*].image, and a key with dots or slashes like metadata.annotations[example.org/image]`, quote(field))

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // ImageFields says what the names of fields do not: where the objects of some
@@ -46,28 +47,36 @@ type imageFields struct {
 	reportUnlisted bool
 }
 
-// with adds fields that hold images.
-func (f ImageFields) with(declared []KindFields) ImageFields {
+// with adds fields that hold images, as a revision declares them. It only ever
+// adds: what the agent's own configuration knows stays known.
+func (f ImageFields) with(declared []KindFields) (ImageFields, error) {
 	f.Kinds = slices.Clone(f.Kinds)
-	for _, k := range declared {
+	for i, k := range declared {
+		if environments.BuiltIn(k.Group) {
+			kind := schema.GroupKind{Group: k.Group, Kind: k.Kind}
+			return ImageFields{}, &Error{Field: fmt.Sprintf("spec.images[%d]", i), Err: fmt.Errorf("%s is built into Kubernetes, and where its images stand is known; list only custom resources under spec.images of pawl.yaml", kind)}
+		}
 		f.Kinds = append(f.Kinds, KindFields{Group: k.Group, Kind: k.Kind, Fields: k.Fields})
 	}
-	return f
+	return f, nil
 }
 
 func (f ImageFields) compile() imageFields {
 	c := imageFields{map[schema.GroupKind]map[string]says{}, f.ReportUnlisted}
 	for _, k := range f.Kinds {
 		kind := schema.GroupKind{Group: k.Group, Kind: k.Kind}
+		if environments.BuiltIn(k.Group) {
+			continue
+		}
 		if c.kinds[kind] == nil {
 			c.kinds[kind] = map[string]says{}
 		}
-		if !builtIn[k.Group] {
-			for _, field := range k.Ignore {
+		for _, field := range k.Ignore {
+			if c.kinds[kind][field] != anImage { // the safer of two
 				c.kinds[kind][field] = notAnImage
 			}
 		}
-		for _, field := range k.Fields { // the safer of two
+		for _, field := range k.Fields {
 			c.kinds[kind][field] = anImage
 		}
 	}
@@ -85,13 +94,13 @@ func (f imageFields) says(kind schema.GroupKind, field string) says {
 }
 
 // configured handles a field that the configuration knows, and says whether
-// that was all there is to it.
+// that was all there is to it. A field that holds an image in parts may hold
+// others beside them: those are searched for as everywhere.
 func (f *imageFinder) configured(value any, field string) (done bool, err error) {
 	switch f.fields.says(f.kind, field) {
 	case notAnImage:
 		return true, nil
 	case anImage:
-		reference := field
 		switch v := value.(type) {
 		case nil:
 			return true, nil
@@ -99,39 +108,29 @@ func (f *imageFinder) configured(value any, field string) (done bool, err error)
 			if v == "" {
 				return true, nil
 			}
-			reference = v
+			return true, f.addOne([]written{{reference: v, field: field}}, field, f.readAsIs)
 		case map[string]any:
-			whole, at, ok := composed(v, field)
-			if !ok {
+			whole, used := composed(v, field)
+			if len(whole) == 0 {
 				return true, f.noImage(field)
 			}
-			reference, field = whole, at
-		default:
-			return true, f.noImage(field)
+			if err := f.addOne(whole, field, f.readAsIs); err != nil {
+				return true, err
+			}
+			return true, f.inRest(v, used, field)
 		}
-		return true, f.addListed(reference, field)
+		return true, f.noImage(field)
 	}
 	return false, nil
 }
 
-func (f *imageFinder) noImage(field string) error {
-	return &Error{Object: f.object, Field: field, Err: errors.New("is listed as an image (spec.images of pawl.yaml, or render.images of the agent's configuration), and holds none; write registry/repository@sha256:…")}
+// readAsIs parses what a listed field holds, which has no excuse for being no image.
+func (f *imageFinder) readAsIs(reference, field string) (Image, bool, error) {
+	return f.readListed(reference, reference, field)
 }
 
-// BuiltIn reports whether an API group is of Kubernetes itself: the images of its
-// kinds are known, and never ignored.
-func BuiltIn(group string) bool { return builtIn[group] }
-
-// builtIn are the API groups of Kubernetes itself. Objects of all others are
-// custom resources.
-var builtIn = map[string]bool{
-	"": true, "apps": true, "autoscaling": true, "batch": true, "extensions": true, "policy": true,
-	"admissionregistration.k8s.io": true, "apiextensions.k8s.io": true, "apiregistration.k8s.io": true,
-	"authentication.k8s.io": true, "authorization.k8s.io": true, "certificates.k8s.io": true,
-	"coordination.k8s.io": true, "discovery.k8s.io": true, "events.k8s.io": true,
-	"flowcontrol.apiserver.k8s.io": true, "internal.apiserver.k8s.io": true, "networking.k8s.io": true,
-	"node.k8s.io": true, "rbac.authorization.k8s.io": true, "resource.k8s.io": true,
-	"scheduling.k8s.io": true, "storage.k8s.io": true, "storagemigration.k8s.io": true,
+func (f *imageFinder) noImage(field string) error {
+	return &Error{Object: f.object, Field: field, Err: errors.New("is listed as an image (spec.images of pawl.yaml, or render.images of the agent's configuration), and holds none; write registry/repository@sha256:…")}
 }
 
 // looksLikeImage says whether a text can hardly be anything but an image: it
@@ -160,15 +159,4 @@ func (f *imageFinder) unlistedText(text, field string) error {
 	}
 	listed := index.ReplaceAllLiteralString(field, "[*]")
 	return &Error{Object: f.object, Field: field, Err: fmt.Errorf("holds what looks like an image, %q, in a field that is not known to hold one, so it would run unverified. List it with group %q, kind %q and the field %q: under spec.images of pawl.yaml or render.images of the agent's configuration, or under render.noImages of the latter if it is no image", shorten(text), f.kind.Group, f.kind.Kind, listed)}
-}
-
-// addListed notes an image of a listed field, which has no excuse for being none.
-func (f *imageFinder) addListed(reference, field string) error {
-	image, err := parseImage(strings.TrimPrefix(strings.TrimPrefix(reference, "oci://"), "docker://"))
-	if err != nil {
-		return &Error{Object: f.object, Field: field, Err: err}
-	}
-	image.Reference, image.Object, image.Field = reference, f.object, field
-	f.images = append(f.images, image)
-	return nil
 }

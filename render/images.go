@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // found is what the search of one object brought.
@@ -27,7 +29,7 @@ func (f imageFields) of(o *unstructured.Unstructured) (found, error) {
 	if kind.Group == "" && (kind.Kind == "ConfigMap" || kind.Kind == "Secret") {
 		return found{}, nil // data, which no kubelet runs
 	}
-	find := imageFinder{object: objectName(o), kind: kind, workload: workloads[kind.String()], custom: !builtIn[kind.Group], fields: f}
+	find := imageFinder{object: objectName(o), kind: kind, workload: workloads[kind.String()], custom: !environments.BuiltIn(kind.Group), fields: f}
 	if err := find.in(o.Object, ""); err != nil {
 		return found{}, err
 	}
@@ -57,8 +59,12 @@ type imageFinder struct {
 func (f *imageFinder) in(value any, field string) error {
 	switch v := value.(type) {
 	case map[string]any:
-		if reference, at, ok := composed(v, field); ok && at == field {
-			if err := f.unlistedText(reference, at); err != nil {
+		written, _ := composed(v, field)
+		for _, w := range written {
+			if !w.joined {
+				continue // it is met as a text below
+			}
+			if err := f.unlistedText(w.reference, w.field); err != nil {
 				return err
 			}
 		}
@@ -97,8 +103,8 @@ func (f *imageFinder) inField(key string, value any, field string) error {
 		return err
 	}
 	switch {
-	case selectors[key]:
-		return nil // names and values of labels, which run nothing
+	case labels[key]:
+		return f.inLabels(value, field)
 	case containers[key]:
 		if err := f.inContainers(value, field); err != nil {
 			return err
@@ -112,8 +118,11 @@ func (f *imageFinder) inField(key string, value any, field string) error {
 		case string:
 			return f.add(v, field)
 		case map[string]any:
-			if reference, at, ok := composed(v, field); ok {
-				return f.addComposed(v, reference, at, field)
+			if written, used := composed(v, field); len(written) > 0 {
+				if err := f.addOne(written, field, f.read); err != nil {
+					return err
+				}
+				return f.inRest(v, used, field)
 			}
 		case []any:
 			return f.inList(v, field, f.add)
@@ -122,17 +131,24 @@ func (f *imageFinder) inField(key string, value any, field string) error {
 	return f.in(value, field)
 }
 
-// addComposed notes an image that is written in parts, and looks through the
-// rest of the map.
-func (f *imageFinder) addComposed(v map[string]any, reference, at, field string) error {
-	if err := f.add(reference, at); err != nil {
-		return err
+// inLabels looks through labels. What can be the value of one names no
+// repository outside of Docker's own library, and there is none where the map is
+// no map of labels at all, whatever its name.
+func (f *imageFinder) inLabels(value any, field string) error {
+	v, ok := value.(map[string]any)
+	if !ok {
+		return f.in(value, field)
 	}
-	rest := maps.Clone(v)
-	for _, part := range parts {
-		delete(rest, part)
+	for _, key := range slices.Sorted(maps.Keys(v)) {
+		at := fieldUnder(field, key)
+		if text, ok := v[key].(string); ok && f.fields.says(f.kind, at) == nothing && !strings.ContainsAny(text, "/:@") {
+			continue
+		}
+		if err := f.inField(key, v[key], at); err != nil {
+			return err
+		}
 	}
-	return f.in(rest, field)
+	return nil
 }
 
 // inContainers refuses containers of a built-in workload without an image.
@@ -155,7 +171,7 @@ func (f *imageFinder) inContainers(value any, field string) error {
 
 var (
 	containers = map[string]bool{"containers": true, "initContainers": true, "ephemeralContainers": true}
-	selectors  = map[string]bool{"labels": true, "matchLabels": true, "nodeSelector": true}
+	labels     = map[string]bool{"labels": true, "matchLabels": true, "nodeSelector": true}
 	texts      = map[string]bool{"env": true, "args": true, "command": true}
 	imageField = regexp.MustCompile(`(?i)image(s|name|ref|reference)?$`)
 )
@@ -164,61 +180,48 @@ var (
 // image, images, sidecarImage, imageName, sidecar.istio.io/proxyImage.
 func namesImage(key string) bool { return imageField.MatchString(key) }
 
-// parts are the fields of an image that is written in parts.
-var parts = []string{"reference", "ref", "registry", "repository", "name", "tag", "digest"}
-
-// composed puts an image together that is written in parts, as charts have it:
-// {repository, tag, digest}, or {reference} as in image volumes.
-func composed(v map[string]any, field string) (reference, at string, ok bool) {
-	text := func(key string) string { s, _ := v[key].(string); return s }
-	for _, key := range []string{"reference", "ref"} {
-		if s := text(key); s != "" {
-			return s, fieldUnder(field, key), true
-		}
+// add notes the image of a field.
+func (f *imageFinder) add(reference, field string) error {
+	image, ok, err := f.read(reference, field)
+	if ok {
+		f.images = append(f.images, image)
 	}
-	reference = text("repository")
-	if reference == "" && (v["tag"] != nil || text("digest") != "") {
-		reference = text("name")
-	}
-	if reference == "" {
-		return "", "", false
-	}
-	if registry := text("registry"); registry != "" {
-		reference = strings.TrimSuffix(registry, "/") + "/" + reference
-	}
-	if tag := v["tag"]; tag != nil && tag != "" {
-		reference += ":" + fmt.Sprint(tag)
-	}
-	if digest := text("digest"); digest != "" {
-		reference += "@" + digest
-	}
-	return reference, field, true
+	return err
 }
 
-// add parses an image and notes it.
-func (f *imageFinder) add(reference, field string) error {
+// read parses what a field holds whose name says that it is an image. What is
+// plainly none is not ok: nothing, a picture, a policy's pattern.
+func (f *imageFinder) read(reference, field string) (image Image, ok bool, err error) {
 	trimmed := strings.TrimSpace(reference)
-	if trimmed == "" {
-		return nil
+	switch {
+	case trimmed == "":
+		return Image{}, false, nil
+	case !f.workload && (picture.MatchString(trimmed) && !endsAsImage.MatchString(trimmed) || pattern.MatchString(trimmed)):
+		return Image{}, false, nil
 	}
-	for _, prefix := range []string{"http://", "https://"} {
-		if strings.HasPrefix(trimmed, prefix) {
-			return nil // a picture: no runtime takes an image from a URL
-		}
-	}
-	if !f.workload && strings.ContainsAny(trimmed, "*!|<>") {
-		return nil // a pattern, as policies have them: no runtime takes one
-	}
+	return f.readListed(trimmed, reference, field)
+}
+
+var (
+	picture = regexp.MustCompile(`^https?://`)
+	// endsAsImage tells what has a tag or digest at its end, which no picture has,
+	// and which is an image for whoever takes the scheme away.
+	endsAsImage = regexp.MustCompile(`//[^/]+/.*(:\w[\w.-]{0,127}|@\w+:\w+)$`)
+	// pattern tells what policies have: wildcards, comparisons, alternatives.
+	pattern = regexp.MustCompile(`\*|^[!<>]|[^\s|]\s*\|\s*[^\s|]`)
+)
+
+// readListed parses what must be an image.
+func (f *imageFinder) readListed(trimmed, reference, field string) (Image, bool, error) {
 	for _, prefix := range []string{"docker://", "oci://"} {
 		trimmed = strings.TrimPrefix(trimmed, prefix)
 	}
 	image, err := parseImage(trimmed)
 	if err != nil {
-		return &Error{Object: f.object, Field: field, Err: err}
+		return Image{}, false, &Error{Object: f.object, Field: field, Err: err}
 	}
 	image.Reference, image.Object, image.Field = reference, f.object, field
-	f.images = append(f.images, image)
-	return nil
+	return image, true, nil
 }
 
 // The grammar of the container runtimes, which is narrower than the library's:

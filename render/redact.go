@@ -14,6 +14,7 @@ var (
 	quotedConfig = regexp.MustCompile("(?s)with config: `.*`")
 	quotedPatch  = regexp.MustCompile(`(?s)\[patch: ".*"\]`)
 	quotedOps    = regexp.MustCompile(`(?s)(decoding|JsonOp=|Patch=|literal sources) .*?(: |$)`)
+	quotedText   = regexp.MustCompile(`(?s)(invalid literal source|has invalid utf8 bytes :|invalid document separator:|unknown anchor|cannot decode \S+) .*?(, expected| referenced| as a|$)`)
 	byteDump     = regexp.MustCompile(`\[\d+( \d+)+\]`)
 	rooted       = regexp.MustCompile(`(^|[\s'"=(\[])/([\w.-]+)`)
 )
@@ -24,6 +25,7 @@ func plain(text string, secrets []string) string {
 	text = quotedConfig.ReplaceAllString(text, "with its configuration")
 	text = quotedPatch.ReplaceAllString(text, "an inline patch")
 	text = quotedOps.ReplaceAllString(text, "$1 …$2")
+	text = quotedText.ReplaceAllString(text, "$1 …$2")
 	text = byteDump.ReplaceAllString(text, "…")
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, "…")
@@ -68,7 +70,10 @@ func (s *scan) secrets() []string {
 		for i := range k.content.SecretGenerator {
 			g := &k.content.SecretGenerator[i]
 			for _, l := range g.LiteralSources {
-				_, value, _ := strings.Cut(l, "=")
+				_, value, pair := strings.Cut(l, "=")
+				if !pair {
+					value = l // the key was forgotten
+				}
 				add(strings.Trim(value, `"'`))
 			}
 		}

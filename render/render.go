@@ -104,10 +104,14 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 		tries = s.last.tries
 	}
 	files := newTreeFiles(rev.Tree, r.limits)
+	fields, err := r.images.with(declared)
+	if err != nil {
+		return Result{}, placed(err, target)
+	}
 	built, err := r.build.Build(ctx, Job{Target: target, Limits: r.limits, Files: files})
 	var release Release
 	if err == nil {
-		release, err = judge(built, target, r.limits, r.images.with(declared).compile())
+		release, err = judge(built, target, r.limits, fields.compile())
 	}
 	if files.broken != nil {
 		return Result{Built: true}, fmt.Errorf("%s: %w", target, files.broken)

@@ -12,7 +12,11 @@ func (r *Renderer) Restore(kept Release, declared ...KindFields) (Release, error
 	for _, o := range kept.Objects {
 		built.Objects = append(built.Objects, o.DeepCopy().Object)
 	}
-	release, err := judge(built, kept.Target, r.limits, r.images.with(declared).compile())
+	fields, err := r.images.with(declared)
+	if err != nil {
+		return Release{}, placed(err, kept.Target)
+	}
+	release, err := judge(built, kept.Target, r.limits, fields.compile())
 	if err != nil {
 		return Release{}, fmt.Errorf("the release of %s that was kept cannot be used: %w", kept.Commit.Short(), err)
 	}

@@ -236,6 +236,42 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 			"overlays/dev/kustomization.yaml": "resources: [s.yaml, s.yaml]\n",
 			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {token: " + secret + "}\n",
 		},
+		"a literal without a key": {
+			"overlays/dev/kustomization.yaml": "secretGenerator: [{name: token, literals: [" + secret + "]}]\n",
+		},
+		"a password that begins with a star": {
+			"overlays/dev/kustomization.yaml": "resources: [s.yaml]\n",
+			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: *" + secret + "\n",
+		},
+		"a star in a kustomization": {
+			"overlays/dev/kustomization.yaml": "secretGenerator: [{name: token, literals: [*" + secret + "]}]\n",
+		},
+		"a star in an inline patch": {
+			"overlays/dev/kustomization.yaml": "resources: [s.yaml]\npatches: [{target: {kind: Secret}, patch: \"stringData: {token: *" + secret + " }\"}]\n",
+			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n",
+		},
+		"a document's separator with more behind it": {
+			"overlays/dev/kustomization.yaml": "resources: [s.yaml]\n",
+			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n--- " + secret + "\n",
+		},
+		"a literal that is a list": {
+			"overlays/dev/kustomization.yaml": "secretGenerator: [{name: token, literals: [[" + secret + "]]}]\n",
+		},
+		"a literal that is cut off": {
+			"overlays/dev/kustomization.yaml": "secretGenerator: [{name: token, literals: [\"token='" + secret + "\"]}, {name: token, literals: [=]}]\n",
+		},
+		"a number that is none": {
+			"overlays/dev/kustomization.yaml": "resources: [s.yaml]\n",
+			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Widget\nmetadata: {name: s}\nspec: {a: !!int x, token: !!float " + secret + "}\n",
+		},
+		"data that is no base64": {
+			"overlays/dev/kustomization.yaml": "resources: [s.yaml]\n",
+			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {token: !!binary " + secret + "}\n",
+		},
+		"a merge of a text": {
+			"overlays/dev/kustomization.yaml": "resources: [s.yaml]\n",
+			"overlays/dev/s.yaml":             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {<<: " + secret + "}\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

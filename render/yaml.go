@@ -88,7 +88,11 @@ func parseYAML(content []byte) ([]*yaml.Node, *Error) {
 	}
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+var (
+	yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+	// A password that begins with "*" is an alias for YAML.
+	quotedAnchor = regexp.MustCompile(`anchor '.*'( referenced| value contains itself|$)`)
+)
 
 // yamlError takes the line out of the parser's message, which leaves it out
 // for the first line.
@@ -103,6 +107,7 @@ func yamlError(err error) *Error {
 	if strings.Contains(text, "cannot start any token") {
 		text += " (a tab? YAML is indented by spaces)"
 	}
+	text = quotedAnchor.ReplaceAllString(text, "anchor '…'$1")
 	return &Error{Line: line, Err: fmt.Errorf("is no valid YAML: %s", text)}
 }
 
