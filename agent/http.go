@@ -76,6 +76,7 @@ type TargetStatus struct {
 type ProblemStatus struct {
 	Reason string `json:"reason"`
 	Text   string `json:"text"`
+	Did    string `json:"did,omitempty"` // what the agent did about it
 	Hint   string `json:"hint,omitempty"`
 }
 

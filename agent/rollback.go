@@ -24,6 +24,9 @@ type returned struct {
 	took time.Duration // from the failure to the applied good release; 0 if unknown
 }
 
+// heldHint is the way out of a hold.
+const heldHint = "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release, or by `pawl rollback TARGET --lift`."
+
 // problem is how it is reported. health is that of the release it returned to.
 func (r *returned) problem(health *drift.Health) promote.Problem {
 	did := fmt.Sprintf("Returned to the last good release (%s)", r.hold.To.Short())
@@ -39,7 +42,7 @@ func (r *returned) problem(health *drift.Health) promote.Problem {
 	}
 	return promote.Problem{
 		Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.",
-		Hint: "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release, or by `pawl rollback TARGET --lift`.",
+		Hint: heldHint,
 	}
 }
 

@@ -59,6 +59,9 @@ func TestAReleaseThatFailsIsRolledBackAndHeld(t *testing.T) {
 		if !strings.Contains(s.Problem.Text, "failed") || !strings.Contains(s.Problem.Did, "Returned to the last good release (1)") || !strings.Contains(s.Problem.Did, "which is healthy") {
 			t.Errorf("the problem is %+v", s.Problem)
 		}
+		if status := problemStatus(s.Problem); status.Did != s.Problem.Did {
+			t.Errorf("the status page says that the agent did %q", status.Did)
+		}
 		w.expect("the last word", last(w.checks("dev")), "2 failure")
 		w.pass(time.Hour)
 		w.expect("tries of the held release", w.count("dev/web 2"), 1)

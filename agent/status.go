@@ -44,7 +44,7 @@ var reasons = []reason{
 	{"TooLarge", retry, "", as[*gitsync.TooLarge]},
 	{"RenderEmpty", stalled, "An overlay that renders nothing never empties an environment. Restore its resources.", as[*render.Empty]},
 	{"ImageUnpinned", stalled, "Write the digests with `pawl pin`, or let the first environment track the tag.", as[*render.UnpinnedError]},
-	{reasonRolledBack, stalled, "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release, or by `pawl rollback TARGET --lift`.", as[*heldBack]},
+	{reasonRolledBack, stalled, heldHint, as[*heldBack]},
 	{"RenderUnfinished", stalled, "The build was stopped and is tried again, ever more seldom. What it is made of is too much, or a limit too low.", as[*render.Unfinished]},
 	{"RenderFailed", stalled, "Try it with `pawl render`; the last good release keeps running.", as[*render.Error]},
 	{"HistoryRewritten", stalled, "Bring the branch back to a descendant of that commit, or let this environment follow rewritten history (environments[].rewrites in the agent's configuration).", denied(policies.DeniedByHistory)},

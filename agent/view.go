@@ -68,7 +68,7 @@ func problemStatus(p promote.Problem) *ProblemStatus {
 	if p == (promote.Problem{}) {
 		return nil
 	}
-	return &ProblemStatus{Reason: p.Reason, Text: p.Text, Hint: p.Hint}
+	return &ProblemStatus{Reason: p.Reason, Text: p.Text, Did: p.Did, Hint: p.Hint}
 }
 
 func driftStatus(d drift.Drift) DriftStatus {

@@ -25,8 +25,6 @@ func Check(s EnvironmentState, at time.Time) Report {
 	r := Report{Commit: s.Commit, Environment: s.Environment, State: s.ReportState(), StartedAt: s.StartedAt}
 	if r.State.Final() {
 		r.CompletedAt = at
-	}
-	if r.State.Final() {
 		r.Annotations = s.annotations()
 	}
 	r.Title = plain(s.title(r.State), titleLimit)
