@@ -8,15 +8,16 @@ import (
 
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
-	"github.com/pawl-dev/pawl/render/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 // checkTargets renders every target and judges what comes out.
 func checkTargets(ctx context.Context, c *checkout, config agent.Config, show progress) (checkReport, error) {
 	report := checkReport{Problems: []problem{}, Targets: []checkedTarget{}}
-	pool := sealed.New(sealed.Options{})
+	pool := sealedrender.New(sealed.Options{})
 	defer pool.Close()
 	renderer := render.New(renderOptions(config, pool))
 	defer show.done()

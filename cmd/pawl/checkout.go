@@ -13,8 +13,9 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/gitsync/worktree"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/render"
-	"github.com/pawl-dev/pawl/render/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 // checkout is a config repo on disk, as the commands that work offline see it.
@@ -55,7 +56,7 @@ func openCheckout(folder string) (*checkout, error) {
 
 // render renders a target as an agent does, in a process of its own.
 func (c *checkout) render(ctx context.Context, t environments.Target, config agent.Config) (render.Release, error) {
-	pool := sealed.New(sealed.Options{Builds: 1})
+	pool := sealedrender.New(sealed.Options{Jobs: 1})
 	defer pool.Close()
 	result, err := render.New(renderOptions(config, pool)).Render(ctx, c.Revision, t, c.ImageFields()...)
 	return result.Release, err

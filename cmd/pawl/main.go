@@ -7,14 +7,15 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/pawl-dev/pawl/render/sealed"
+	"github.com/pawl-dev/pawl/internal/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 // version is set by the linker: -X main.version=….
 var version = "unknown"
 
 func main() {
-	sealed.Main() // does not return where this process is to render an overlay
+	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

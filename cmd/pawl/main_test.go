@@ -5,13 +5,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/pawl-dev/pawl/render/sealed"
+	"github.com/pawl-dev/pawl/internal/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 // TestMain puts the command of this checkout into the PATH of scripts and
 // stories: the test binary, started again under the name "pawl", is pawl.
-// Started to render an overlay, it does that.
+// Started as a sealed child, it is one.
 func TestMain(m *testing.M) {
-	sealed.Main()
+	sealed.Main(sealedrender.Worker)
 	testscript.Main(m, map[string]func(){"pawl": main})
 }

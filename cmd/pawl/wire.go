@@ -20,10 +20,11 @@ import (
 	"github.com/pawl-dev/pawl/drift/cluster"
 	"github.com/pawl-dev/pawl/gitsync/gogit"
 	"github.com/pawl-dev/pawl/gitsync/webhook"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/policies/cosign"
 	"github.com/pawl-dev/pawl/promote/github"
 	"github.com/pawl-dev/pawl/promote/registry"
-	"github.com/pawl-dev/pawl/render/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 // wired is an agent with its edges, for one term of leading.
@@ -32,7 +33,7 @@ type wired struct {
 	public   http.Handler
 	internal http.Handler
 	clusters []*cluster.Cluster
-	builder  *sealed.Pool
+	builder  *sealedrender.Pool
 	// fence lets nothing through to clusters and GitHub until it is opened.
 	fence *lease.Fence
 	once  sync.Once // of close
@@ -71,7 +72,7 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	if _, err := baselines.Get(); err != nil { // what is wrong from the start stops the start
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
-	w.builder = sealed.New(sealed.Options{})
+	w.builder = sealedrender.New(sealed.Options{})
 	rendering := renderOptions(config, w.builder)
 	forge, err := forge(config, w.fence, metrics, log)
 	if err != nil {

@@ -12,12 +12,13 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld"
-	"github.com/pawl-dev/pawl/render/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 func main() {
-	sealed.Main() // does not return where this process is to render an overlay
+	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
 	pawl := flag.String("pawl", "bin/pawl", "the pawl binary")
 	only := flag.String("only", "", "measure only the groups whose name holds this text")
 	flag.Parse()

@@ -10,9 +10,10 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/render"
-	"github.com/pawl-dev/pawl/render/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 const (
@@ -27,7 +28,7 @@ var builds = []struct{ objects, n int }{{4, 100}, {30, 100}, {500, 20}}
 // kustomize alone in this process, which checks nothing.
 func measureRendering(ctx context.Context, _ *bench) (rows []row, err error) {
 	start, err := times(starts, func(int) error {
-		pool := sealed.New(sealed.Options{})
+		pool := sealedrender.New(sealed.Options{})
 		return errors.Join(pool.Warm(ctx, render.Limits{}), pool.Close())
 	})
 	if err != nil {
@@ -35,7 +36,7 @@ func measureRendering(ctx context.Context, _ *bench) (rows []row, err error) {
 	}
 	rows = append(rows, start.row("a child process started, sealed, ready and ended", reach{}))
 
-	pool := sealed.New(sealed.Options{})
+	pool := sealedrender.New(sealed.Options{})
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	if err := pool.Warm(ctx, render.Limits{}); err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func measureRendering(ctx context.Context, _ *bench) (rows []row, err error) {
 }
 
 // measureBuilds takes turns, so that what else goes on hits all alike.
-func measureBuilds(ctx context.Context, pool *sealed.Pool, objects, n int) ([]row, error) {
+func measureBuilds(ctx context.Context, pool *sealedrender.Pool, objects, n int) ([]row, error) {
 	files, targets := overlays(1, objects)
 	target, rev := targets[0], gitsync.Revision{Commit: "0", Tree: trees.FromMap(files)}
 	disk := filesys.MakeFsInMemory()
@@ -103,7 +104,7 @@ func measureBuilds(ctx context.Context, pool *sealed.Pool, objects, n int) ([]ro
 }
 
 // measureTouched takes what a push costs that touches one overlay of a hundred.
-func measureTouched(ctx context.Context, pool *sealed.Pool) ([]row, error) {
+func measureTouched(ctx context.Context, pool *sealedrender.Pool) ([]row, error) {
 	files, targets := overlays(100, 4)
 	var revisions []gitsync.Revision
 	for i := range 2 {

@@ -28,15 +28,16 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/gitsync/worktree"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/render"
-	"github.com/pawl-dev/pawl/render/sealed"
+	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 func main() {
-	sealed.Main() // does not return where this process is to render an overlay
+	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
 	pawl := flag.String("pawl", "bin/pawl", "the pawl binary")
 	overlays := flag.String("overlays", "overlays/{env}", "the overlay pattern")
 	names := flag.String("environments", "dev,staging,production", "the environments, in order")
@@ -67,7 +68,7 @@ func run(ctx context.Context, world *testworld.World, work, pawl, overlays strin
 	}
 	pipeline := pipelineOf(overlays, names)
 	files["pawl.yaml"] = pipeline
-	t := &trial{shop: shop, files: files, builder: sealed.New(sealed.Options{}), stood: map[string]name.Digest{}}
+	t := &trial{shop: shop, files: files, builder: sealedrender.New(sealed.Options{}), stood: map[string]name.Digest{}}
 	defer func() { err = errors.Join(err, t.builder.Close()) }()
 	for _, name := range names {
 		t.targets = append(t.targets, environments.Target{Environment: name, Overlay: strings.ReplaceAll(overlays, "{env}", name)})
@@ -141,7 +142,7 @@ type trial struct {
 	shop    *testworld.Shop
 	files   map[string]string
 	targets []environments.Target
-	builder *sealed.Pool
+	builder *sealedrender.Pool
 	stood   map[string]name.Digest // stand-ins, by application
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -38,7 +39,7 @@ func sized(overlays, n int) (map[string]string, []environments.Target) {
 // where runs a benchmark by a child and in this process.
 func where(b *testing.B, run func(b *testing.B, builder render.Builder)) {
 	b.Run("sealed", func(b *testing.B) {
-		p := New(Options{})
+		p := New(sealed.Options{})
 		defer p.Close()
 		if err := p.Warm(b.Context(), render.Limits{}); err != nil {
 			b.Fatal(err)
@@ -101,7 +102,7 @@ func BenchmarkOneOfAHundredTouched(b *testing.B) {
 // What the first build after a quiet time costs more: a child that starts.
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
-		p := New(Options{})
+		p := New(sealed.Options{})
 		if err := p.Warm(b.Context(), render.Limits{}); err != nil {
 			b.Fatal(err)
 		}

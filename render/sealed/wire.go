@@ -2,11 +2,9 @@ package sealed
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 
@@ -14,67 +12,19 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/render"
 )
 
-// A message is its kind, the length of the rest, a header in JSON on one line,
-// and bytes that the header tells how to read.
-type kind byte
-
 const (
-	kindStart kind = iota + 1 // parent: settings of the child
-	kindReady                 // child: guards
-	kindJob                   // parent: what to build
-	kindStat                  // child: a question about a path, answered before the next
+	kindJob  sealed.Kind = iota + 1 // parent: what to build
+	kindStat                        // child: a question about a path, answered before the next
 	kindRead
 	kindList
 	kindAnswer // parent
 	kindBuilt  // child: the end of a job
 	kindFailed
 )
-
-// maxHeader bounds what one message may bring beside file contents and objects.
-const maxHeader = 32 << 20
-
-func send(w io.Writer, k kind, header any, body []byte) error {
-	var b bytes.Buffer
-	b.Write(make([]byte, 9))
-	if err := json.NewEncoder(&b).Encode(header); err != nil {
-		return fmt.Errorf("message %d: %w", k, err)
-	}
-	b.Write(body)
-	message := b.Bytes()
-	message[0] = byte(k)
-	binary.BigEndian.PutUint64(message[1:], uint64(len(message)-9))
-	_, err := w.Write(message)
-	return err
-}
-
-// errTooLong says that a message is longer than its reader takes.
-var errTooLong = errors.New("a message is too long")
-
-// receive reads a message of at most limit bytes.
-func receive(r io.Reader, limit int64) (k kind, header, body []byte, err error) {
-	var head [9]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, nil, nil, err
-	}
-	n := binary.BigEndian.Uint64(head[1:])
-	if n > uint64(limit) {
-		return 0, nil, nil, errTooLong
-	}
-	message := make([]byte, n)
-	if _, err := io.ReadFull(r, message); err != nil {
-		return 0, nil, nil, err
-	}
-	header, body, _ = bytes.Cut(message, []byte("\n"))
-	return kind(head[0]), header, body, nil
-}
-
-// settings of a child, for all of its life.
-type settings struct {
-	Memory int64
-}
 
 // order is a job on the wire.
 type order struct {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seal takes from this process, for good, all that a build does not need. What
+// seal takes from this process, for good, all that no job needs. What
 // a kernel does not offer is named and left out.
 func seal(s settings) Guards {
 	runtime.LockOSThread() // what is set for this thread is set for all at the end
@@ -43,7 +43,7 @@ func (g *Guards) bound(s settings) {
 		}
 	}
 	// Of data, not of address space: Go reserves far more of that than it uses.
-	// What the program maps before it does anything is no build's.
+	// What the program maps before it does anything is no job's.
 	most := mappedData() + uint64(s.Memory)
 	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 		g.missing("memory limit", err)

@@ -53,7 +53,7 @@ func (s *stderr) fatal() string {
 	return s.last
 }
 
-// segmentation is what the runtime says of itself, never of a build: a build's
+// segmentation is what the runtime says of itself, never of a job: a job's
 // is a panic, which is recovered. Go's collector does not look at what it gets
 // where the kernel gives it no more memory.
 const segmentation = "segmentation violation in Go's runtime"

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// pipes are the child's ends. They go by the runtime's poller, so that a build
+// pipes are the child's ends. They go by the runtime's poller, so that a job
 // and the listening for the parent share one processor.
 func pipes() (in, out *os.File, err error) {
 	for fd := range 2 {
