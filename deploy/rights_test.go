@@ -309,6 +309,12 @@ func TestTheAgentWritesOnlyInventoriesInItsNamespace(t *testing.T) {
 	if _, err := inventories.List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Error("inventories cannot be listed:", err)
 	}
+	if err := inventories.Delete(t.Context(), made.Name, metav1.DeleteOptions{}); err != nil {
+		t.Error("a part of an inventory cannot be removed:", err)
+	}
+	if err := inventories.Delete(t.Context(), "kube-root-ca.crt", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}); err == nil || !strings.Contains(err.Error(), "inventories") {
+		t.Errorf("deleting another ConfigMap: %v, want the guard's refusal", err)
+	}
 
 	leases := cluster.agent.CoordinationV1().Leases(deploy.Namespace)
 	lease, err := leases.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "pawl-leader-guard"}}, metav1.CreateOptions{})

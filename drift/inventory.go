@@ -1,17 +1,8 @@
 package drift
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"time"
-
-	"github.com/pawl-dev/pawl/gitsync"
 )
 
 // Inventory is what was created for a target and may be pruned. That an
@@ -144,114 +135,4 @@ func compareIDs(a, b ObjectID) int {
 		return 1
 	}
 	return 0
-}
-
-// inventoryFormat changes when older agents could misread what is written.
-const inventoryFormat = 3
-
-// oldestFormat is the first one that is still read: it had the release alone,
-// without the commit that it came with. The second did not know what is leaving.
-const oldestFormat = 1
-
-// maxInventoryText bounds what a stored inventory may unpack to.
-const maxInventoryText = 64 << 20
-
-type storedInventory struct {
-	Format  int            `json:"format"`
-	Target  string         `json:"target"`
-	Release string         `json:"release,omitempty"`
-	Commit  gitsync.Commit `json:"commit,omitempty"`
-	Demands string         `json:"demands,omitempty"`
-	At      time.Time      `json:"at,omitzero"`
-	Held    bool           `json:"held,omitempty"`
-	Objects []storedEntry  `json:"objects"`
-}
-
-type storedEntry struct {
-	Group     string  `json:"group,omitempty"`
-	Version   string  `json:"version"`
-	Kind      string  `json:"kind"`
-	Namespace string  `json:"namespace,omitempty"`
-	Name      string  `json:"name"`
-	UID       string  `json:"uid,omitempty"`
-	Desired   Digest  `json:"desired,omitempty"`
-	Applied   Digest  `json:"applied,omitempty"`
-	Adopted   bool    `json:"adopted,omitempty"`
-	Leaving   Leaving `json:"leaving,omitempty"`
-}
-
-// Encode writes the inventory as gzipped JSON. Equal inventories give equal bytes.
-func (inv Inventory) Encode() ([]byte, error) {
-	accepted := inv.Accepted
-	stored := storedInventory{
-		Format: inventoryFormat, Target: inv.Target, Objects: []storedEntry{},
-		Release: accepted.Release, Commit: accepted.Commit, Demands: accepted.Demands, At: accepted.At, Held: accepted.Held,
-	}
-	for _, id := range inv.IDs() {
-		e := inv.Entries[id]
-		stored.Objects = append(stored.Objects, storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted, e.Leaving})
-	}
-	var out bytes.Buffer
-	packed := gzip.NewWriter(&out)
-	if err := json.NewEncoder(packed).Encode(stored); err != nil {
-		return nil, fmt.Errorf("writing the inventory of %s: %w", inv.Target, err)
-	}
-	if err := packed.Close(); err != nil {
-		return nil, fmt.Errorf("writing the inventory of %s: %w", inv.Target, err)
-	}
-	return out.Bytes(), nil
-}
-
-// ErrInventoryFormat says that a newer agent wrote an inventory. It must not be
-// replaced by an older one.
-var ErrInventoryFormat = errors.New("the inventory is in a format that this version does not know; run the version that wrote it, or a newer one")
-
-// DecodeInventory reads what Encode wrote, and refuses anything else.
-func DecodeInventory(content []byte) (Inventory, error) {
-	packed, err := gzip.NewReader(bytes.NewReader(content))
-	if err != nil {
-		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
-	}
-	text, err := io.ReadAll(io.LimitReader(packed, maxInventoryText+1))
-	if err != nil {
-		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
-	}
-	if len(text) > maxInventoryText {
-		return Inventory{}, fmt.Errorf("reading an inventory: it unpacks to more than %d MiB", maxInventoryText>>20)
-	}
-	var format struct {
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(text, &format); err != nil {
-		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
-	}
-	if format.Format < oldestFormat || format.Format > inventoryFormat {
-		return Inventory{}, fmt.Errorf("%w (format %d, known is %d)", ErrInventoryFormat, format.Format, inventoryFormat)
-	}
-	var stored storedInventory
-	strict := json.NewDecoder(bytes.NewReader(text))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(&stored); err != nil {
-		return Inventory{}, fmt.Errorf("reading an inventory: %w", err)
-	}
-	inv := Inventory{
-		Target: stored.Target, Entries: make(map[ObjectID]Entry, len(stored.Objects)),
-		Accepted: Accepted{Commit: stored.Commit, Release: stored.Release, Demands: stored.Demands, At: stored.At, Held: stored.Held},
-	}
-	for _, o := range stored.Objects {
-		id := ObjectID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
-		if o.Kind == "" || o.Name == "" || o.Version == "" {
-			return Inventory{}, fmt.Errorf("reading an inventory: an object without kind, version or name")
-		}
-		if _, twice := inv.Entries[id]; twice {
-			return Inventory{}, fmt.Errorf("reading an inventory: %s is in it twice", id)
-		}
-		switch o.Leaving {
-		case "", LeavingUnasked, LeavingConfirmed:
-		default:
-			return Inventory{}, fmt.Errorf("reading an inventory: %s is leaving in an unknown way", id)
-		}
-		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied, o.Adopted, o.Leaving}
-	}
-	return inv, nil
 }

@@ -39,7 +39,7 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 	if !bytes.Equal(first, second) {
 		t.Error("the same inventory was written in two ways")
 	}
-	read, err := DecodeInventory(first)
+	read, _, err := DecodeInventory(first, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 // catalogue 117
 func TestAnInventoryOfTheFirstFormatIsRead(t *testing.T) {
 	t.Parallel()
-	inv, err := DecodeInventory(packed(t, `{"format":1,"target":"p","release":"sha256:abc","objects":[{"kind":"ConfigMap","version":"v1","namespace":"shop","name":"conf","uid":"u"}]}`))
+	inv, _, err := DecodeInventory(packed(t, `{"format":1,"target":"p","release":"sha256:abc","objects":[{"kind":"ConfigMap","version":"v1","namespace":"shop","name":"conf","uid":"u"}]}`), nil)
 	if err != nil || inv.Entries[conf] != (Entry{Version: "v1", UID: "u"}) || inv.Accepted != (Accepted{Release: "sha256:abc"}) {
 		t.Errorf("got %+v, %v", inv, err)
 	}
@@ -68,7 +68,7 @@ func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
 		"no gzip":            {[]byte(`{"format":1}`), "gzip"},
 		"cut short":          {packed(t, `{"format":1,"target":"p","objects":[]}`)[:20], "reading an inventory"},
 		"no JSON":            {packed(t, `format: 1`), "invalid character"},
-		"a newer format":     {packed(t, `{"format":4,"shards":3}`), "format that this version does not know"},
+		"a newer format":     {packed(t, `{"format":5,"shards":3}`), "format that this version does not know"},
 		"an unknown field":   {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1","name":"c","force":true}]}`), "force"},
 		"an object unnamed":  {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1"}]}`), "without kind, version or name"},
 		"an object repeated": {packed(t, `{"format":1,"objects":[{"kind":"C","version":"v1","name":"c"},{"kind":"C","version":"v1","name":"c"}]}`), "twice"},
@@ -76,7 +76,7 @@ func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := DecodeInventory(c.content)
+			_, _, err := DecodeInventory(c.content, nil)
 			if err == nil || !strings.Contains(err.Error(), c.message) {
 				t.Errorf("got %v; want an error with %q", err, c.message)
 			}
@@ -121,7 +121,7 @@ func FuzzDecodeInventory(f *testing.F) {
 	f.Add(packed(f, `{"format":1,"target":"p","objects":[{"kind":"C","version":"v1","name":"c"}]}`))
 	f.Add([]byte("x"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		inv, err := DecodeInventory(content)
+		inv, _, err := DecodeInventory(content, nil)
 		if err != nil {
 			return
 		}
@@ -129,7 +129,7 @@ func FuzzDecodeInventory(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := DecodeInventory(written)
+		again, _, err := DecodeInventory(written, nil)
 		if err != nil || !inv.Equal(again) {
 			t.Fatalf("%+v became %+v, %v", inv, again, err)
 		}

@@ -157,7 +157,7 @@ func TestADeletionThatIsCutOffGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Inventory, err = DecodeInventory(content); err != nil {
+	if s.Inventory, _, err = DecodeInventory(content, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.Live[conf], s.Word = Live{State: Absent}, nil // one went before the crash

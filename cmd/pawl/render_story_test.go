@@ -262,7 +262,7 @@ func (s *story) accepted(target string) drift.Accepted {
 	s.must(err)
 	for _, one := range list.Items {
 		for _, content := range one.BinaryData {
-			inventory, err := drift.DecodeInventory(content)
+			inventory, _, err := drift.DecodeInventory(content, nil)
 			s.must(err)
 			if inventory.Target == target {
 				return inventory.Accepted

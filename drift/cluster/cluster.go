@@ -7,6 +7,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ type Options struct {
 	// drift.DefaultFightTerms where it is zero.
 	Fights drift.FightTerms
 	Log    zerolog.Logger
+
+	inventoryPartBytes int // what tests want instead
 }
 
 const (
@@ -200,7 +203,7 @@ func New(o Options) (*Cluster, error) {
 		writers:     others,
 		discovery:   disco,
 		mapper:      mapper,
-		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, log: o.Log},
+		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, partBytes: cmp.Or(o.inventoryPartBytes, inventoryPartBytes), log: o.Log},
 		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent},
 		ctx:         ctx,
 		stop:        stop,

@@ -74,19 +74,6 @@ func TestADeletedObjectIsMadeAgain(t *testing.T) {
 	}
 }
 
-// stored is the inventory as it is in the cluster.
-func (w *world) stored() (drift.Inventory, error) {
-	list, err := w.dynamic.Resource(resources["ConfigMap"]).Namespace(w.own).List(context.Background(), metav1.ListOptions{LabelSelector: "pawl.dev/inventory-of"})
-	if err != nil || len(list.Items) != 1 {
-		return drift.Inventory{}, fmt.Errorf("%d inventories, %w", len(list.Items), err)
-	}
-	var content struct{ BinaryData map[string][]byte }
-	if err := convert(list.Items[0].Object, &content); err != nil {
-		return drift.Inventory{}, err
-	}
-	return drift.DecodeInventory(content.BinaryData["inventory.json.gz"])
-}
-
 // catalogue 99
 func TestFieldsTakenByAnotherManagerComeBack(t *testing.T) {
 	t.Parallel()

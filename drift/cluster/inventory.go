@@ -22,29 +22,36 @@ const (
 	labelInventory  = "pawl.dev/inventory-of" // the agent
 	annotationFor   = "pawl.dev/target"       // as people type it
 	inventoryKey    = "inventory.json.gz"
-	maxInventory    = 900 << 10 // the API server takes 1 MiB with everything around it
 	inventoryPrefix = "pawl-inventory-"
+	// inventoryPartBytes is how large an inventory is before it is split, and how
+	// large its parts may be. The API server would take 1 MiB; this is what a
+	// change of one object writes at most.
+	inventoryPartBytes = 256 << 10
 )
 
 // inventories keeps each target's inventory in a ConfigMap of the agent's
-// namespace: there are only names and digests in it. All of them are read
-// once, in one request; after that the agent is the only one who writes them,
+// namespace, and a large one in more of them: there are only names and digests
+// in it. All of them are read once, in two requests; after that the agent is the only one who writes them,
 // and the resourceVersion guards against an agent that does not know it no
 // longer is.
 type inventories struct {
 	configMaps corev1client.ConfigMapInterface
 	namespace  string
 	agent      string
+	partBytes  int
 	log        zerolog.Logger
 
 	mu    sync.Mutex
 	known map[string]*stored // by the ConfigMap's name; nil: not read yet
+	// surplus are ConfigMaps that no inventory may need any more, by its name.
+	surplus map[string][]string
 }
 
 // stored is an inventory as it is in the cluster.
 type stored struct {
 	inventory drift.Inventory
 	object    *corev1.ConfigMap // without data
+	parts     []drift.Part      // that it is in; none: it is whole
 	// err says that an inventory must not be used or replaced.
 	err error
 	// stale says that somebody else wrote it, so it must be read again first.
@@ -100,9 +107,17 @@ func (s *inventories) list(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the inventories in namespace %s: %w", s.namespace, err)
 	}
-	s.known = map[string]*stored{}
+	// Later than the heads, so that all parts that they name are there.
+	parts, err := s.listParts(ctx)
+	if err != nil {
+		return err
+	}
+	s.known, s.surplus = map[string]*stored{}, map[string][]string{}
 	for i := range list.Items {
-		s.take(&list.Items[i])
+		s.take(&list.Items[i], parts)
+	}
+	for name := range parts {
+		s.spare(headOf(name), name)
 	}
 	return nil
 }
@@ -118,7 +133,11 @@ func (s *inventories) read(ctx context.Context, name string) error {
 	case err != nil:
 		return fmt.Errorf("reading the inventory in ConfigMap %s/%s: %w", s.namespace, name, err)
 	default:
-		s.take(object)
+		parts, err := s.readParts(ctx, object)
+		if err != nil {
+			return err
+		}
+		s.take(object, parts)
 	}
 	return nil
 }
@@ -126,9 +145,9 @@ func (s *inventories) read(ctx context.Context, name string) error {
 // take reads one ConfigMap. One that cannot be read is treated as lost:
 // nothing is pruned by it, and the next apply writes a new one. What it named
 // and the release no longer has stays in the cluster.
-func (s *inventories) take(object *corev1.ConfigMap) {
-	inv, err := drift.DecodeInventory(object.BinaryData[inventoryKey])
-	known := &stored{inventory: inv}
+func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) {
+	inv, in, err := drift.DecodeInventory(object.BinaryData[inventoryKey], func(name string) []byte { return parts[name] })
+	known := &stored{inventory: inv, parts: in}
 	switch {
 	case errors.Is(err, drift.ErrInventoryFormat):
 		known.err = fmt.Errorf("ConfigMap %s/%s: %w", s.namespace, object.Name, err)
@@ -142,15 +161,11 @@ func (s *inventories) take(object *corev1.ConfigMap) {
 	s.known[object.Name] = known
 }
 
-// save stores an inventory, if it differs from what is stored.
+// save stores an inventory, if it differs from what is stored. Ended at any
+// point, what is stored is the one before or this one: parts are written under
+// names of their own, then the head that names them, and what no head names any
+// more goes last.
 func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) error {
-	content, err := inv.Encode()
-	if err != nil {
-		return err
-	}
-	if len(content) > maxInventory {
-		return fmt.Errorf("%s: its inventory of %d objects needs %d KiB, and %d are the limit; split the application", t.name, len(inv.Entries), len(content)>>10, maxInventory>>10)
-	}
 	name := inventoryName(t.mark)
 	s.mu.Lock()
 	known := s.known[name]
@@ -164,40 +179,57 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 	case known.inventory.Equal(inv):
 		return nil
 	}
+	// Once begun it is not ended by a newer commit: whether it was stored must be known.
+	ctx = context.WithoutCancel(ctx)
+	next, err := s.write(ctx, t, name, known, inv)
+	if known != nil && apierrors.IsNotFound(err) { // deleted by hand; memory has it all
+		next, err = s.write(ctx, t, name, nil, inv)
+	}
+	s.mu.Lock()
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		s.known[name] = &stored{stale: true}
+		err = fmt.Errorf("%s: %w (ConfigMap %s/%s)", t.name, errStale, s.namespace, name)
+	case err != nil:
+		err = fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
+	default:
+		s.known[name] = next
+	}
+	s.mu.Unlock()
+	if err == nil {
+		s.sweep(ctx, name, next.parts)
+	}
+	return err
+}
+
+// write stores an inventory in place of a known one, or of none.
+func (s *inventories) write(ctx context.Context, t *target, name string, known *stored, inv drift.Inventory) (*stored, error) {
 	next := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	var before []drift.Part
 	if known != nil {
-		next = known.object.DeepCopy()
+		next, before = known.object.DeepCopy(), known.parts
+	}
+	content, parts, err := s.writeParts(ctx, t, name, before, inv)
+	if err != nil {
+		return nil, err
 	}
 	next.Labels = with(next.Labels, labelInventory, s.agent)
 	next.Annotations = with(next.Annotations, annotationFor, t.name)
 	next.BinaryData = map[string][]byte{inventoryKey: content}
 
-	// Once begun it is not ended by a newer commit: whether it was stored must be known.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	options := metav1.UpdateOptions{FieldManager: drift.FieldManager}
 	var written *corev1.ConfigMap
 	if next.ResourceVersion != "" {
-		written, err = s.configMaps.Update(ctx, next, options)
-		if apierrors.IsNotFound(err) { // deleted by hand; memory has it all
-			next.ResourceVersion, next.UID = "", ""
-		}
-	}
-	if next.ResourceVersion == "" {
+		written, err = s.configMaps.Update(ctx, next, metav1.UpdateOptions{FieldManager: drift.FieldManager})
+	} else {
 		written, err = s.configMaps.Create(ctx, next, metav1.CreateOptions{FieldManager: drift.FieldManager})
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		s.known[name] = &stored{stale: true}
-		return fmt.Errorf("%s: %w (ConfigMap %s/%s)", t.name, errStale, s.namespace, name)
-	case err != nil:
-		return fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
+	if err != nil {
+		return nil, err
 	}
 	written.BinaryData = nil
-	s.known[name] = &stored{inventory: inv.Clone(), object: written}
-	return nil
+	return &stored{inventory: inv.Clone(), object: written, parts: parts}, nil
 }
 
 func with(m map[string]string, key, value string) map[string]string {
