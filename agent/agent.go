@@ -26,6 +26,8 @@ type Edges struct {
 	// the agent owns. One cluster may serve several.
 	Clusters map[string]Cluster
 	Forge    Forge
+	// Gates look at what runs after a rollout; nil where there are none.
+	Gates Gates
 }
 
 // Options are the agent's own settings, none of which a commit can change.

@@ -108,7 +108,7 @@ func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings,
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
-	if k == nil || k.release != r.Digest || k.done.applied.Held != nil || k.settings != s || k.held != nil {
+	if k == nil || k.release != r.Digest || k.done.applied.Held != nil || k.settings != s || k.returned != nil {
 		return false
 	}
 	if k.stuck != "" { // something may have changed about what may return
@@ -123,7 +123,7 @@ func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings,
 func (b *board) show(t environments.Target, commit gitsync.Commit, unchanged bool) {
 	k := b.kept[t]
 	b.change(t, commit, func(s *promote.TargetState) {
-		if k.held == nil { // else the images of the state are those of the failed release
+		if k.returned == nil { // else the images of the state are those of the failed release
 			s.Evidence, s.Policies = k.done.evidence, k.done.policies
 		}
 		s.Applied, s.Unchanged = &k.done.applied, unchanged
@@ -157,13 +157,23 @@ func (b *board) notice(n drift.Notice) {
 		return
 	}
 	b.change(n.Target, state.Commit, func(s *promote.TargetState) {
-		if s.Stage == promote.StageWaiting || s.Stage == promote.StagePruneHeld || s.Stage == promote.StageHealthy || s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonRolledBack {
+		if showsHealth(*s) {
 			k.settle(s)
 		}
 	})
 	if k.turned != nil {
 		wake(k.turned)
 	}
+}
+
+// showsHealth reports whether a state is that of an applied release, which its
+// health and its gates decide.
+func showsHealth(s promote.TargetState) bool {
+	switch s.Stage {
+	case promote.StageWaiting, promote.StagePruneHeld, promote.StageHealthy:
+		return true
+	}
+	return ofRelease(s.Problem.Reason)
 }
 
 // environment returns a copy of an environment's state.

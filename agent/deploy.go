@@ -110,7 +110,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 
 	at(promote.StageApplying)
 	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.health}
-	a.board.keep(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
+	a.board.expect(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
 	terms.Word = word // which is good once, and not remembered
 	applied, err := cluster.Apply(ctx, verified, terms)
 	if err != nil {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"io/fs"
+	"time"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -68,6 +69,8 @@ type Cluster interface {
 	// the newest first. One that cannot be read is an error beside the others.
 	Remember(ctx context.Context, g drift.Good) error
 	Good(ctx context.Context, t environments.Target) ([]drift.Good, error)
+	// Discard makes a release, by its digest, none of the good ones any more.
+	Discard(ctx context.Context, t environments.Target, release string) error
 	// Hold notes which release a target is held back from, nil for none; Held
 	// tells.
 	Hold(ctx context.Context, t environments.Target, h *drift.Hold) error
@@ -77,6 +80,33 @@ type Cluster interface {
 	// Apply makes the live objects those of the release and keeps them so, as the
 	// terms say, until the next Apply for the target.
 	Apply(ctx context.Context, v policies.Verified, terms drift.Terms) (drift.Applied, error)
+}
+
+// Gates look at releases that run: at their rate of errors, their latency, what
+// probes say.
+//
+// A release whose gates turn is treated as one that fails its health, with one
+// difference: it was good until then. So it is discarded from the good releases
+// first, then the last of those returns, once; the failed one is held, and stays
+// out of promotions. Where the environment does not roll back, or nothing may
+// return, it stays and the check fails. What the target was returned to is not
+// watched: a gate that is wrong must not walk a target back through its history.
+type Gates interface {
+	// Watch looks at a release from when it is healthy until ctx ends: another one
+	// was applied, or pawl.yaml says something else about the environment. It
+	// returns in a person's words why a gate turned, or nothing where none did for
+	// as long as it was to look. A gate that cannot be asked has not turned. It is
+	// called anew after a restart of the agent.
+	Watch(ctx context.Context, w Watched) (why string)
+}
+
+// Watched is a release that is healthy in a target.
+type Watched struct {
+	Environment environments.Environment
+	Target      environments.Target
+	Release     string         // its digest
+	Commit      gitsync.Commit // at which it was applied
+	Since       time.Time      // when it was healthy
 }
 
 // Forge is GitHub.

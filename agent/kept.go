@@ -28,11 +28,13 @@ type kept struct {
 	good     *drift.Good
 	evidence []policies.Evidence
 	turned   chan<- struct{}
-	// held is set where this is a release that the target was returned to, and
+	// gate says which gate turned after the rollout, empty as long as none has.
+	gate string
+	// returned is set where this is a release that the target was returned to, and
 	// stuck says why it was not returned, though it failed.
-	held  *returned
-	stuck string
-	done  *deployed
+	returned *returned
+	stuck    string
+	done     *deployed
 }
 
 // settings are how a release is kept, and by what it was judged. Where they
@@ -54,10 +56,10 @@ type deployed struct {
 	applied  drift.Applied
 }
 
-// keep remembers which release a target is about to have, and how, before it is
+// expect notes which release a target is about to have, and how, before it is
 // applied: health that is seen during the apply already counts. What the target
-// had is known until applied, or for good if the apply is abandoned.
-func (b *board) keep(t environments.Target, s settings, g drift.Good, turned chan<- struct{}, held *returned) {
+// had is kept until it is applied, or for good if the apply is abandoned.
+func (b *board) expect(t environments.Target, s settings, g drift.Good, turned chan<- struct{}, back *returned) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := &kept{release: g.Release.Digest, good: &g}
@@ -69,7 +71,7 @@ func (b *board) keep(t environments.Target, s settings, g drift.Good, turned cha
 			next.health = nil
 		}
 	}
-	next.settings, next.turned, next.held, next.stuck = s, turned, held, ""
+	next.settings, next.turned, next.returned, next.stuck = s, turned, back, ""
 	b.applying[t] = next
 }
 
@@ -80,17 +82,23 @@ func (b *board) abandon(t environments.Target) {
 	delete(b.applying, t)
 }
 
-// turn tells what the health of a target's release asks for: to remember it,
-// as it is healthy for the first time, or to roll it back, as it never was and
-// failed. Both are nil if nothing is to be done.
+// turn tells what became of a target's release and asks for something: to
+// remember it, as it is healthy for the first time, or to roll it back, as it
+// never was and failed, or as a gate has turned. Both are nil if nothing is to
+// be done.
 func (b *board) turn(t environments.Target) (good *drift.Good, failed *failure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
-	if k == nil || k.health == nil || k.held != nil {
+	if k == nil || k.health == nil || k.returned != nil {
 		return nil, nil
 	}
 	switch {
+	case k.gate != "":
+		if k.stuck == "" {
+			failed = &failure{release: k.release, commit: k.commit, why: k.gate, gate: true, at: b.now()}
+		}
+		return nil, failed
 	case k.health.Status == drift.Current && k.good != nil:
 		g := *k.good
 		g.Evidence, g.At = k.evidence, k.since.UTC()
@@ -120,20 +128,20 @@ func (b *board) stay(t environments.Target, release, why string) bool {
 	}
 	k.stuck = why
 	b.change(t, state.Commit, func(s *promote.TargetState) {
-		if s.Problem.Reason == reasonUnhealthy {
+		if s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonGateFailed {
 			k.settle(s)
 		}
 	})
 	return true
 }
 
-// isBack reports whether a target is at a good release because another is held,
+// isBack reports whether a target was returned to a good release because another is held,
 // and if so shows it at the commit.
 func (b *board) isBack(t environments.Target, commit gitsync.Commit, held string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
-	if k == nil || k.held == nil || k.held.hold.Release != held {
+	if k == nil || k.returned == nil || k.returned.hold.Release != held {
 		return false
 	}
 	b.show(t, commit, false)
@@ -144,8 +152,8 @@ func (b *board) isBack(t environments.Target, commit gitsync.Commit, held string
 func (b *board) tookBack(t environments.Target, took time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.applying[t]; k != nil && k.held != nil {
-		k.held.took = took
+	if k := b.applying[t]; k != nil && k.returned != nil {
+		k.returned.took = took
 	}
 }
 
@@ -192,7 +200,7 @@ func (b *board) keeps(t environments.Target) bool {
 func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.promote(t, commit, v, what) {
+	if b.arrive(t, commit, v, what) {
 		b.show(t, commit, false)
 	}
 }
@@ -202,12 +210,12 @@ func (b *board) applied(t environments.Target, commit gitsync.Commit, v policies
 func (b *board) back(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.promote(t, v.Release().Commit, v, what) {
+	if !b.arrive(t, v.Release().Commit, v, what) {
 		return
 	}
 	k := b.kept[t]
 	b.change(t, commit, func(s *promote.TargetState) {
-		if k.held != nil && aboutHealth(*s) {
+		if k.returned != nil && aboutHealth(*s) {
 			s.Applied = &k.done.applied
 			k.settle(s)
 		}
@@ -219,16 +227,16 @@ func (b *board) back(t environments.Target, commit gitsync.Commit, v policies.Ve
 func aboutHealth(s promote.TargetState) bool {
 	switch s.Stage {
 	case promote.StageFailed:
-		return s.Problem.Reason == "" || s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonRolledBack
+		return s.Problem.Reason == "" || ofRelease(s.Problem.Reason)
 	case promote.StageRetrying, promote.StageAwaiting:
 		return false
 	}
 	return true
 }
 
-// promote makes the release that was on its way the one that is kept, with the
+// arrive makes the release that was on its way the one that is kept, with the
 // lock held. It is false if that was forgotten meanwhile.
-func (b *board) promote(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) bool {
+func (b *board) arrive(t environments.Target, commit gitsync.Commit, v policies.Verified, what drift.Applied) bool {
 	k := b.applying[t]
 	if k == nil {
 		return false
@@ -256,7 +264,13 @@ func (b *board) promote(t environments.Target, commit gitsync.Commit, v policies
 const (
 	reasonUnhealthy  = "Unhealthy"
 	reasonRolledBack = "RolledBack"
+	reasonGateFailed = "GateFailed"
 )
+
+// ofRelease reports whether a reason tells of what was applied.
+func ofRelease(reason string) bool {
+	return reason == reasonUnhealthy || reason == reasonRolledBack || reason == reasonGateFailed
+}
 
 // see takes in health. A target that was healthy stays so while it is merely
 // progressing: pods come and go; only a failure takes the word back.
@@ -282,15 +296,18 @@ func (k *kept) settle(s *promote.TargetState) {
 		s.Stage, s.Problem = promote.StagePruneHeld, problem(held)
 	}
 	switch {
-	case k.held != nil:
-		s.Stage, s.Problem = promote.StageFailed, k.held.problem(k.health)
+	case k.returned != nil:
+		s.Stage, s.Problem = promote.StageFailed, k.returned.problem(k.health)
 		if k.health != nil {
 			s.Health = *k.health
 		}
 	case k.health == nil:
+	case k.gate != "":
+		s.Stage, s.Health = promote.StageFailed, *k.health
+		s.Problem = promote.Problem{Reason: reasonGateFailed, Text: k.gate, Hint: fixForward, Did: k.stuck}
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
-		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: "Fix forward on the branch, or merge a revert.", Did: k.stuck}
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: k.stuck}
 	case k.healthy != nil && held != nil:
 		s.Health = *k.healthy
 	case k.healthy != nil:
@@ -299,6 +316,9 @@ func (k *kept) settle(s *promote.TargetState) {
 		s.Health = *k.health
 	}
 }
+
+// fixForward is the way out where a release stays though it failed.
+const fixForward = "Fix forward on the branch, or merge a revert."
 
 // failures joins what the failed objects say.
 func failures(h drift.Health) string {

@@ -42,7 +42,7 @@ func newMetrics(leadership func() Leadership) *metrics {
 		}
 		return 1
 	})
-	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, by what came of it: returned or impossible.", "environment", "result")
+	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, or at a gate afterwards, by what came of it: returned or impossible.", "environment", "result")
 	m.rollbackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_rollback_seconds",
 		Help: "From seeing a release fail to having applied the last good one.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
 	m.registry.MustRegister(leader, m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)

@@ -46,8 +46,9 @@ func (r *returned) problem(health *drift.Health) promote.Problem {
 	}
 }
 
-// turned acts on a release's health: one that is healthy for the first time is
-// remembered, and one that fails before it ever was is rolled back.
+// turned acts on what became of a release: one that is healthy for the first
+// time is remembered, and one that fails before it ever was, or whose gates turn
+// afterwards, is rolled back.
 func (a *Agent) turned(ctx context.Context, j job) error {
 	cluster, ok := a.edges.Clusters[j.environment.Name]
 	if !ok {
@@ -60,7 +61,15 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 			return fmt.Errorf("remember the good release of %s: %w", good.Release.Commit.Short(), err)
 		}
 		a.board.remembered(j.target, good.Release.Digest)
-	case failed != nil && j.environment.Rollback.OnFailure == environments.RollbackAuto:
+	case failed != nil:
+		if failed.gate { // it was good before: nothing may return to it any more
+			if err := cluster.Discard(ctx, j.target, failed.release); err != nil {
+				return fmt.Errorf("discard the release of %s, which is good no more: %w", failed.commit.Short(), err)
+			}
+		}
+		if j.environment.Rollback.OnFailure != environments.RollbackAuto {
+			return nil
+		}
 		if err := a.rollBack(ctx, cluster, j, *failed); err != nil {
 			return fmt.Errorf("roll back from %s: %w", failed.commit.Short(), err)
 		}
@@ -73,11 +82,13 @@ func (a *Agent) notTurned(j job, err error) {
 	a.log.Error().Err(err).Str("target", j.target.String()).Msg("what the health of a release asks for could not be done; it is tried again")
 }
 
-// failure is a release that failed before it ever was healthy.
+// failure is a release that failed before it ever was healthy, or at a gate
+// afterwards.
 type failure struct {
 	release string
 	commit  gitsync.Commit // at which it was applied
 	why     string
+	gate    bool
 	at      time.Time
 }
 
@@ -177,7 +188,7 @@ func (r recorded) Collect(ctx context.Context, images []render.Image, trust poli
 // a reason the commit's own state stays as it is.
 func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) error {
 	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
-	a.board.keep(j.target, settings, g, j.turned, why)
+	a.board.expect(j.target, settings, g, j.turned, why)
 	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Health: g.Terms.Health})
 	if err != nil {
 		a.board.abandon(j.target)

@@ -53,7 +53,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^## (\S+)$`).FindAllStringSubmatch(string(text), -1) {
 		documented = append(documented, m[1])
 	}
-	known := []string{reasonUnhealthy}
+	known := []string{reasonUnhealthy, reasonGateFailed}
 	for _, r := range reasons {
 		known = append(known, r.name)
 	}

@@ -40,6 +40,9 @@ type worker struct {
 	turned chan struct{}
 	// told is called when looking failed, once for what fails alike.
 	told func(job, error)
+	// after is called after each of them, with the context of the worker and not of
+	// the job.
+	after func(context.Context, job)
 
 	mu   sync.Mutex
 	next *job
@@ -50,8 +53,8 @@ type worker struct {
 	ended  int
 }
 
-func newWorker(do, turn func(context.Context, job) error, told func(job, error)) *worker {
-	return &worker{do: do, turn: turn, told: told, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+func newWorker(do, turn func(context.Context, job) error, told func(job, error), after func(context.Context, job)) *worker {
+	return &worker{do: do, turn: turn, told: told, after: after, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 // assign makes j the next job.
@@ -164,9 +167,11 @@ func (w *worker) run(ctx context.Context) {
 			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
 		case <-w.turned:
 			turnAgain = w.look(ctx, current, &turning)
+			w.after(ctx, current)
 			continue
 		case <-turnAgain:
 			turnAgain = w.look(ctx, current, &turning)
+			w.after(ctx, current)
 			continue
 		case <-tryAgain:
 			tryAgain = nil
@@ -179,6 +184,7 @@ func (w *worker) run(ctx context.Context) {
 			}
 			tryAgain = time.After(waits[f].NextBackOff())
 		}
+		w.after(ctx, current)
 	}
 }
 

@@ -115,7 +115,7 @@ func TestADroppedJobIsNotTriedAgain(t *testing.T) {
 
 // newWorkerOf is a worker of jobs whose health nobody looks at.
 func newWorkerOf(do func(context.Context, job) error) *worker {
-	return newWorker(do, func(context.Context, job) error { return nil }, func(job, error) {})
+	return newWorker(do, func(context.Context, job) error { return nil }, func(job, error) {}, func(context.Context, job) {})
 }
 
 func TestANewerRevisionEndsTheOneThatIsWorkedOn(t *testing.T) {

@@ -64,6 +64,7 @@ type world struct {
 	goods    map[string][]drift.Good // by target, the newest first
 	held     map[string]*drift.Hold
 	answers  []string // to rollbacks by hand
+	gates    Gates
 
 	reported []string // "dev 2 success"
 	forge    forge
@@ -97,7 +98,7 @@ func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *w
 		w.forge.pulls, w.forge.files = map[string]*promote.PullRequest{}, map[int]map[string][]byte{}
 		prepare(w)
 		w.agent = New(Edges{
-			Source: w, Evidence: w, Tags: w, Forge: w, Policies: w,
+			Source: w, Evidence: w, Tags: w, Forge: w, Policies: w, Gates: w.gates,
 			Clusters: map[string]Cluster{"dev": w, "staging": w},
 		}, Options{Branch: "main", Poll: time.Minute, TagPoll: time.Minute, Baseline: w.demanded, Log: zerolog.New(&w.log)})
 		ctx, stop := context.WithCancel(t.Context())
@@ -250,6 +251,13 @@ func (w *world) Good(_ context.Context, t environments.Target) ([]drift.Good, er
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.goods[t.String()]), nil
+}
+
+func (w *world) Discard(_ context.Context, t environments.Target, release string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.goods[t.String()] = slices.DeleteFunc(w.goods[t.String()], func(g drift.Good) bool { return g.Release.Digest == release })
+	return nil
 }
 
 func (w *world) Hold(_ context.Context, t environments.Target, h *drift.Hold) error {

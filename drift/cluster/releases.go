@@ -93,14 +93,42 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	if err := r.save(ctx, name, &next); err != nil {
 		return err
 	}
-	for _, e := range surplus {
+	c.removeParts(ctx, surplus)
+	return nil
+}
+
+// Discard makes a release none of the good ones any more. One that is none costs
+// nothing.
+func (c *Cluster) Discard(ctx context.Context, t environments.Target, release string) error {
+	r := &c.releases
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name, index, err := c.goodIndex(ctx, t)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == release })
+	if at < 0 {
+		return nil
+	}
+	next := *index
+	next.Releases = slices.Delete(slices.Clone(index.Releases), at, at+1)
+	if err := r.save(ctx, name, &next); err != nil {
+		return err
+	}
+	c.removeParts(ctx, index.Releases[at:at+1])
+	return nil
+}
+
+// removeParts deletes the Secrets of releases that the index no longer names.
+func (c *Cluster) removeParts(ctx context.Context, gone []goodEntry) {
+	for _, e := range gone {
 		for _, part := range e.Parts {
-			if err := r.secrets.Delete(ctx, part, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			if err := c.releases.secrets.Delete(ctx, part, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 				c.options.Log.Warn().Err(err).Str("secret", part).Msg("a release that is no longer kept could not be removed")
 			}
 		}
 	}
-	return nil
 }
 
 // Good returns the good releases of a target, the newest first. One that cannot

@@ -83,6 +83,37 @@ func TestTheLastGoodReleasesAreRemembered(t *testing.T) {
 	}
 }
 
+// catalogue 120
+func TestAReleaseThatIsDiscardedIsNotGoodAnyMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, value := range []string{"1", "2"} {
+		w.remember(w.good(configMap("a", "k", value)))
+	}
+	bad := w.good(configMap("a", "k", "2")).Release.Digest
+	if err := w.cluster.Discard(t.Context(), w.target, bad); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"1"}, w.goods()); diff != "" {
+		t.Error(diff)
+	}
+	w.restart()
+	if diff := cmp.Diff([]string{"1"}, w.goods()); diff != "" {
+		t.Error("after a restart", diff)
+	}
+	secrets, err := w.dynamic.Resource(resources["Secret"]).Namespace(w.own).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(secrets.Items) != 1+1 {
+		t.Errorf("%d Secrets for an index and one release, %v", len(secrets.Items), err)
+	}
+	before := w.mark()
+	if err := w.cluster.Discard(t.Context(), w.target, bad); err != nil {
+		t.Error("discarded twice:", err)
+	}
+	if writes := w.writesSince(before); len(writes) > 0 {
+		t.Errorf("discarding it again wrote %v", writes)
+	}
+}
+
 // catalogue 92, 105
 func TestALargeReleaseIsKeptInParts(t *testing.T) {
 	t.Parallel()
