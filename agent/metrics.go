@@ -1,6 +1,11 @@
 package agent
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"regexp"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
 
 // metrics are what Prometheus sees; docs/reference.md lists them.
 type metrics struct {
@@ -45,6 +50,9 @@ func newMetrics(leadership func() Leadership) *metrics {
 	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, or at a gate afterwards, by what came of it: returned or impossible.", "environment", "result")
 	m.rollbackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_rollback_seconds",
 		Help: "From seeing a release fail to having applied the last good one.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
+	// What the process needs; of the heap also what was in use after the last collection.
+	inUse := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)}
+	m.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(inUse)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(leader, m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
 	return m
 }
