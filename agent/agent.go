@@ -127,18 +127,17 @@ func New(edges Edges, options Options) *Agent {
 	}
 	a.silence = again{first: lookAgainFirst, most: lookAgainMost}
 	a.reporter = newReporter(a.report, options.Now, options.Log)
-	// Completed is when the state was reached, not when it is told.
-	offer := func(s promote.EnvironmentState, state promote.ReportState, write func(promote.EnvironmentState, time.Time) promote.Report) {
-		at := a.now()
-		a.reporter.offer(reportKey{s.Environment, s.Commit}, word{state, func() promote.Report { return write(s, at) }})
+	offer := func(s promote.EnvironmentState, state promote.ReportState, write func() promote.Report) {
+		a.reporter.offer(reportKey{s.Environment, s.Commit}, word{state, write})
 	}
-	a.board.changed = func(s promote.EnvironmentState) {
-		offer(s, s.ReportState(), promote.Check)
+	a.board.changed = func(s promote.EnvironmentState, copied func() promote.EnvironmentState) {
+		at := a.now() // completed is when the state was reached, not when it is told
+		offer(s, s.ReportState(), func() promote.Report { return promote.Check(copied(), at) })
 		wake(a.promotions)
 	}
 	a.board.ended = func(s promote.EnvironmentState) {
-		if !s.ReportState().Final() {
-			offer(s, promote.Superseded, promote.Supersede)
+		if at := a.now(); !s.ReportState().Final() {
+			offer(s, promote.Superseded, func() promote.Report { return promote.Supersede(s, at) })
 		}
 	}
 	return a

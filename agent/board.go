@@ -19,8 +19,10 @@ type board struct {
 	now func() time.Time
 	// changed is called with each new state, and ended with the last one of a
 	// commit that a newer one took over from. Both are called in order, must not
-	// block and must not call the board.
-	changed func(state promote.EnvironmentState)
+	// block and must not call the board. changed must not keep its state, which
+	// would be a copy of a thousand targets for each change of one; copied is the
+	// state as it is whenever that is called, afterwards.
+	changed func(state promote.EnvironmentState, copied func() promote.EnvironmentState)
 	ended   func(state promote.EnvironmentState)
 
 	mu     sync.Mutex
@@ -61,7 +63,16 @@ func (b *board) begin(environment string, commit gitsync.Commit, targets []envir
 	if before != nil && before.Commit != commit {
 		b.ended(clone(before))
 	}
-	b.changed(clone(state))
+	b.tell(state)
+}
+
+// tell says that a state is new, with the lock held.
+func (b *board) tell(state *promote.EnvironmentState) {
+	b.changed(*state, func() promote.EnvironmentState {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return clone(state)
+	})
 }
 
 // update changes the state of one target at a commit; it does nothing when the
@@ -87,7 +98,7 @@ func (b *board) change(t environments.Target, commit gitsync.Commit, change func
 	// What is said already is not said again: pods come and go in a healthy
 	// environment, and each word costs requests.
 	if !reflect.DeepEqual(before, state.Targets[i]) {
-		b.changed(clone(state))
+		b.tell(state)
 	}
 }
 

@@ -20,7 +20,7 @@ func boardOf() (b *board, said *[]string) {
 	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	b = newBoard(func() time.Time { clock = clock.Add(time.Minute); return clock })
 	said = &[]string{}
-	b.changed = func(s promote.EnvironmentState) {
+	b.changed = func(s promote.EnvironmentState, _ func() promote.EnvironmentState) {
 		if len(s.Targets) == 0 {
 			*said = append(*said, string(s.Commit)+" "+s.Problem.Reason)
 			return

@@ -133,6 +133,9 @@ func (r *reporter) run(ctx context.Context) {
 			continue
 		}
 		report := w.write()
+		if report.State != w.state {
+			continue // it went on since, and that word waits already
+		}
 		if err := r.send(ctx, report); err != nil {
 			if ctx.Err() != nil {
 				return

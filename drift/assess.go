@@ -157,11 +157,13 @@ func Combine(objects []ObjectHealth) Health {
 }
 
 func worse(a, b HealthStatus) HealthStatus {
-	rank := map[HealthStatus]int{Current: 0, Progressing: 1, Failed: 2}
-	if rank[b] > rank[a] {
-		return b
+	switch {
+	case a == Failed || b == Failed:
+		return Failed
+	case a == Progressing || b == Progressing:
+		return Progressing
 	}
-	return a
+	return Current
 }
 
 // TimeOut turns what still is progressing into failed, once the time for

@@ -45,7 +45,8 @@ func Supersede(s EnvironmentState, at time.Time) Report {
 // applied and healthy; what is only said to be healthy is still in progress.
 func (s EnvironmentState) ReportState() ReportState {
 	queued, good := 0, 0
-	for _, t := range s.Targets {
+	for i := range s.Targets {
+		t := &s.Targets[i] // a state is large, and this is asked at each change of one of a thousand
 		switch {
 		case t.Stage == StageFailed:
 			return Failure
@@ -67,11 +68,11 @@ func (s EnvironmentState) ReportState() ReportState {
 }
 
 // done reports whether all that success needs was really seen.
-func (t TargetState) done() bool {
+func (t *TargetState) done() bool {
 	return t.Stage == StageHealthy && t.verified() && t.Applied != nil && t.Health.Status == drift.Current
 }
 
-func (t TargetState) verified() bool {
+func (t *TargetState) verified() bool {
 	if len(t.Unpinned) > 0 || len(t.Evidence) != len(t.Images) {
 		return false
 	}

@@ -40,10 +40,33 @@ type releases struct {
 	namespace string
 	agent     string
 
+	// writing bounds how many releases are stored at once: a thousand targets that
+	// get healthy together must not keep the API server from what still has to.
+	writing chan struct{}
+
 	mu    sync.Mutex
-	known map[string]*goodIndex // by the Secret's name; nil: not read yet
+	known map[string]*goodIndex // by the Secret's name; nil: not read yet, one or all
+	// busy has those whose index is being read or changed. One target never waits
+	// for another.
+	busy map[string]*sync.Mutex
 	// watched is set once people's requests are seen.
 	watched bool
+}
+
+// storingReleases is how many releases are stored at once.
+const storingReleases = 4
+
+// lock is held while a target's index is used.
+func (r *releases) lock(name string) (unlock func()) {
+	r.mu.Lock()
+	one := r.busy[name]
+	if one == nil {
+		one = &sync.Mutex{}
+		r.busy[name] = one
+	}
+	r.mu.Unlock()
+	one.Lock()
+	return one.Unlock
 }
 
 // goodIndex is what is known of a target's good releases, the newest first.
@@ -65,14 +88,20 @@ type goodEntry struct {
 // already costs nothing.
 func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	r := &c.releases
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	name, index, err := c.goodIndex(ctx, g.Release.Target)
+	name := goodName(c.options.Owner, g.Release.Target)
+	defer r.lock(name)()
+	index, err := c.goodIndex(ctx, name, g.Release.Target)
 	if err != nil {
 		return err
 	}
 	if len(index.Releases) > 0 && index.Releases[0].Digest == g.Release.Digest {
 		return nil
+	}
+	select {
+	case r.writing <- struct{}{}:
+		defer func() { <-r.writing }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	next := *index
 	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest })
@@ -135,9 +164,10 @@ func (c *Cluster) removeParts(ctx context.Context, gone []goodEntry) {
 // be read is left out, and the error says so beside the others.
 func (c *Cluster) Good(ctx context.Context, t environments.Target) ([]drift.Good, error) {
 	r := &c.releases
-	r.mu.Lock()
-	_, index, err := c.goodIndex(ctx, t)
-	r.mu.Unlock()
+	name := goodName(c.options.Owner, t)
+	unlock := r.lock(name)
+	index, err := c.goodIndex(ctx, name, t)
+	unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -157,9 +187,9 @@ func (c *Cluster) Good(ctx context.Context, t environments.Target) ([]drift.Good
 
 // Held is what a target is held back from, nil if nothing.
 func (c *Cluster) Held(ctx context.Context, t environments.Target) (*drift.Hold, error) {
-	c.releases.mu.Lock()
-	defer c.releases.mu.Unlock()
-	_, index, err := c.goodIndex(ctx, t)
+	name := goodName(c.options.Owner, t)
+	defer c.releases.lock(name)()
+	index, err := c.goodIndex(ctx, name, t)
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +198,9 @@ func (c *Cluster) Held(ctx context.Context, t environments.Target) (*drift.Hold,
 
 // Hold holds a target back from a release, or with nil from none any more.
 func (c *Cluster) Hold(ctx context.Context, t environments.Target, h *drift.Hold) error {
-	c.releases.mu.Lock()
-	defer c.releases.mu.Unlock()
-	name, index, err := c.goodIndex(ctx, t)
+	name := goodName(c.options.Owner, t)
+	defer c.releases.lock(name)()
+	index, err := c.goodIndex(ctx, name, t)
 	if err != nil || index.Hold == nil && h == nil {
 		return err
 	}
@@ -184,20 +214,50 @@ func goodName(owner string, t environments.Target) string {
 	return goodPrefix + strings.TrimPrefix(inventoryName(drift.MarkFor(owner, t)), inventoryPrefix)
 }
 
-// goodIndex is the index of a target, empty if there is none. releases.mu is held.
-func (c *Cluster) goodIndex(ctx context.Context, t environments.Target) (name string, index *goodIndex, err error) {
+// goodIndex is the index of a target, empty if there is none. It is locked.
+func (c *Cluster) goodIndex(ctx context.Context, name string, t environments.Target) (*goodIndex, error) {
 	r := &c.releases
+	r.mu.Lock()
 	if r.known == nil {
 		if err := r.list(ctx); err != nil {
-			return "", nil, err
+			r.mu.Unlock()
+			return nil, err
 		}
 	}
 	c.watchRequests()
-	name = goodName(c.options.Owner, t)
-	if known, ok := r.known[name]; ok {
-		return name, known, nil
+	index, ok := r.known[name]
+	r.mu.Unlock()
+	switch {
+	case !ok:
+		return &goodIndex{Target: t.String()}, nil
+	case index == nil:
+		return r.readIndex(ctx, name, t)
 	}
-	return name, &goodIndex{Target: t.String()}, nil
+	return index, nil
+}
+
+// readIndex reads an index that somebody else wrote. It is locked.
+func (r *releases) readIndex(ctx context.Context, name string, t environments.Target) (*goodIndex, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	index := &goodIndex{}
+	object, err := r.secrets.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		index.Target = t.String()
+	case err != nil:
+		return nil, fmt.Errorf("%s: reading which releases were good (Secret %s/%s): %w", t, r.namespace, name, err)
+	default:
+		if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
+			index = &goodIndex{Target: t.String()} // written anew with the next good release
+		}
+		object.Data = nil
+		index.object = object
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known[name] = index
+	return index, nil
 }
 
 func (r *releases) list(ctx context.Context) error {
@@ -297,8 +357,10 @@ func (r *releases) save(ctx context.Context, name string, index *goodIndex) erro
 	if next.ResourceVersion == "" {
 		written, err = r.secrets.Create(ctx, next, metav1.CreateOptions{FieldManager: drift.FieldManager})
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		r.known = nil
+		r.known[name] = nil
 	}
 	if err != nil {
 		return fmt.Errorf("%s: storing which releases were good (Secret %s/%s): %w", index.Target, r.namespace, name, err)

@@ -1,14 +1,18 @@
 package cluster_test
 
 import (
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/drift/cluster"
 )
 
 // good is a release as it is remembered.
@@ -222,4 +226,58 @@ func incompressible(n, seed int) string {
 		b.WriteByte(letters[x%64])
 	}
 	return b.String()
+}
+
+// turnstile holds up requests of a kind until it is opened.
+type turnstile struct {
+	http.RoundTripper
+	holds        func(*http.Request) bool
+	held, opened chan struct{}
+}
+
+func (g *turnstile) RoundTrip(r *http.Request) (*http.Response, error) {
+	if g.holds(r) {
+		select {
+		case g.held <- struct{}{}:
+		default:
+		}
+		<-g.opened
+	}
+	return g.RoundTripper.RoundTrip(r)
+}
+
+func TestNoTargetWaitsForAnotherOneToBeRemembered(t *testing.T) {
+	t.Parallel()
+	slow := &turnstile{held: make(chan struct{}, 1), opened: make(chan struct{}), holds: func(r *http.Request) bool {
+		return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets")
+	}}
+	w := newWorld(t, func(o *cluster.Options) {
+		o.Config = rest.CopyConfig(o.Config)
+		o.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			slow.RoundTripper = next
+			return slow
+		})
+	})
+	remembered := make(chan error, 1)
+	go func() { remembered <- w.cluster.Remember(t.Context(), w.good(configMap("a", "k", "1"))) }()
+	<-slow.held
+	other := w.target
+	other.Application = "other"
+	answered := make(chan error, 1)
+	go func() {
+		_, err := w.cluster.Held(t.Context(), other)
+		answered <- errors.Join(err, w.cluster.Hold(t.Context(), other, nil))
+	}()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("another target waits")
+	}
+	close(slow.opened)
+	if err := <-remembered; err != nil {
+		t.Error(err)
+	}
 }

@@ -82,9 +82,9 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 
 // Answer ends a request, with what came of it.
 func (c *Cluster) Answer(ctx context.Context, t environments.Target, answer string) error {
-	c.releases.mu.Lock()
-	defer c.releases.mu.Unlock()
-	name, index, err := c.goodIndex(ctx, t)
+	name := goodName(c.options.Owner, t)
+	defer c.releases.lock(name)()
+	index, err := c.goodIndex(ctx, name, t)
 	if err != nil || index.object == nil {
 		return err
 	}
