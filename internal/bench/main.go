@@ -5,12 +5,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld"
@@ -19,16 +23,24 @@ import (
 
 func main() {
 	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
-	pawl := flag.String("pawl", "bin/pawl", "the pawl binary")
-	only := flag.String("only", "", "measure only the groups whose name holds this text")
+	var o options
+	flag.StringVar(&o.pawl, "pawl", "bin/pawl", "the pawl binary")
+	flag.StringVar(&o.only, "only", "", "measure only these groups: "+strings.Join(names(), ", ")+"; several with commas between them")
+	flag.StringVar(&o.output, "o", "table", "table or json")
+	flag.IntVar(&o.targets, "targets", 1000, "how many targets the group fleet has")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *pawl, *only)
+	err := run(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+type options struct {
+	pawl, only, output string
+	targets            int
 }
 
 // group is a set of figures that are measured together.
@@ -38,62 +50,95 @@ type group struct {
 }
 
 // parts are measured in this process, without the servers, and agents from
-// outside, each on a shop of its own.
+// outside, each with servers of its own: no group pays for what another left.
 var (
 	parts  = []group{{"verify", measureVerification}, {"render", measureRendering}, {"policies", measurePolicies}}
-	agents = []group{{"deploy", measureDeploys}, {"poll", measurePolling}, {"drift", measureDrift}}
+	agents = []group{
+		{"deploy", measureDeploys}, {"poll", measurePolling}, {"drift", measureDrift}, {"first", measureFirstSync},
+		{"steady", measureSteadyState}, {"health", measureHealth}, {"fleet", measureFleet},
+	}
 )
 
-// bench is what a group measures with; parts have nothing of it.
-type bench struct {
-	world  *testworld.World
-	pawl   string
-	folder string
-	name   string
+func names() (all []string) {
+	for _, g := range slices.Concat(parts, agents) {
+		all = append(all, g.name)
+	}
+	return all
 }
 
-func run(ctx context.Context, pawl, only string) error {
-	rows, err := measure(ctx, chosen(parts, only), bench{})
-	if err != nil {
-		return err
+// bench is what a group measures with; parts have nothing of it but options.
+type bench struct {
+	options
+	world  *testworld.World
+	folder string
+	name   string
+	begun  time.Time
+}
+
+func run(ctx context.Context, o options) error {
+	if o.output != "table" && o.output != "json" {
+		return fmt.Errorf("-o %s: it is table or json", o.output)
 	}
-	if more := chosen(agents, only); len(more) > 0 {
-		err = testworld.Visit(ctx, func(world *testworld.World, folder string) error {
-			measured, err := measure(ctx, more, bench{world: world, pawl: pawl, folder: folder})
-			rows = append(rows, measured...)
+	chosen := names()
+	if o.only != "" {
+		chosen = strings.Split(o.only, ",")
+	}
+	for _, name := range chosen {
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("--only %s: there is no such group; there are %s", name, strings.Join(names(), ", "))
+		}
+	}
+	var rows []row
+	for _, g := range parts {
+		if slices.Contains(chosen, g.name) {
+			more, err := g.take(ctx, &bench{options: o})
+			if err != nil {
+				return err
+			}
+			rows = append(rows, more...)
+		}
+	}
+	for _, g := range agents {
+		if !slices.Contains(chosen, g.name) {
+			continue
+		}
+		err := testworld.Visit(ctx, func(world *testworld.World, folder string) error {
+			more, err := g.take(ctx, &bench{options: o, world: world, folder: folder})
+			rows = append(rows, more...)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
-	fmt.Printf("%s; agent and servers on the same machine\n\n", machine())
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "what\tp50\tp99\tn\treach\t")
+	if o.output == "json" {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"machine": machine(), "rows": rows})
+	}
+	return table(os.Stdout, rows)
+}
+
+func table(out io.Writer, rows []row) error {
+	fmt.Fprintf(out, "%s; agent and servers on the same machine\n\n", machine())
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "what\tp50\tp99\tn\treach\t")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", r.what, r.p50, r.p99, r.n, r.reach, r.met)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", r.What, r.P50, r.P99, r.N, r.Reach, r.Met)
 	}
-	return table.Flush()
+	return t.Flush()
 }
 
-func chosen(groups []group, only string) (out []group) {
-	for _, g := range groups {
-		if strings.Contains(g.name, only) {
-			out = append(out, g)
-		}
-	}
-	return out
-}
-
-func measure(ctx context.Context, groups []group, b bench) (rows []row, err error) {
-	for _, g := range groups {
-		fmt.Fprintf(os.Stderr, "measuring %s…\n", g.name)
-		b.name = g.name
-		measured, err := g.measure(ctx, &b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", g.name, err)
-		}
-		rows = append(rows, measured...)
+// take measures a group; what was measured before a failure is kept.
+func (g group) take(ctx context.Context, b *bench) ([]row, error) {
+	b.name, b.begun = g.name, time.Now()
+	b.progress("begins")
+	rows, err := g.measure(ctx, b)
+	if err != nil {
+		return rows, fmt.Errorf("%s: %w", g.name, err)
 	}
 	return rows, nil
+}
+
+// progress says on standard error what is being measured now.
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s, %4.0f s: %s\n", b.name, time.Since(b.begun).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -2,12 +2,17 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pawl-dev/pawl/internal/testworld"
 )
 
 // usage is what a process has used so far, by the kernel's accounting.
@@ -65,4 +70,25 @@ func machine() string {
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return fmt.Sprintf("%d × %s, Linux %s, %s", runtime.NumCPU(), model, strings.TrimSpace(string(kernel)), runtime.Version())
+}
+
+// heapOf is what the agent's heap holds after its last collection, in bytes.
+func heapOf(ctx context.Context, shop *testworld.Shop) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+shop.Internal+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), "go_gc_heap_live_bytes "); ok {
+			live, err := strconv.ParseFloat(text, 64)
+			return int64(live), err
+		}
+	}
+	return 0, errors.Join(errors.New("the agent does not tell its heap"), lines.Err())
 }

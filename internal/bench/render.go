@@ -137,7 +137,7 @@ func measureTouched(ctx context.Context, pool *sealedrender.Pool) ([]row, error)
 	each := float64(counted.builds) / touches
 	what := "1 of 100 overlays touched by a push: "
 	return []row{
-		{what: what + "builds", p50: fmt.Sprintf("%g", each), n: touches, reach: "1", met: met(each == 1)},
+		{What: what + "builds", P50: fmt.Sprintf("%g", each), N: touches, Reach: "1", Met: met(each == 1)},
 		over.row(what+"time over the build itself", reach{p99: 50 * time.Millisecond}),
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
@@ -16,12 +17,20 @@ import (
 // measured is a shop with one target, whose agent is measured.
 type measured struct {
 	*testworld.Shop
+	access  *rest.Config
 	client  *kubernetes.Clientset
+	seen    *observer
 	process *testworld.Process
 	// namespaces hold the target's ConfigMaps, in equal parts.
 	namespaces []string
-	maps       int
+	set        string
 	image      string // pinned
+
+	// texts are what each of the ConfigMaps says, web what the Deployment does,
+	// and fail what becomes of its pods. service adds a Service.
+	texts     []string
+	web, fail string
+	service   bool
 }
 
 const overlayFolder = "overlays/dev/"
@@ -33,13 +42,16 @@ func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*
 	if err != nil {
 		return nil, err
 	}
-	m := &measured{client: kubernetes.NewForConfigOrDie(access), maps: maps}
+	m := &measured{access: access, client: observing(access), set: b.name}
 	folder := filepath.Join(b.folder, b.name)
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return nil, err
 	}
 	for i := range namespaces {
 		m.namespaces = append(m.namespaces, fmt.Sprintf("%s-%d", b.name, i))
+	}
+	if m.seen, err = observe(ctx, m.client, m.set); err != nil {
+		return nil, err
 	}
 	if m.Shop, err = b.world.OpenShop(ctx, testworld.ShopOptions{
 		Name: "acme/" + b.name, Folder: folder, Environments: []string{"dev"}, WithoutWebhook: !webhook,
@@ -51,7 +63,8 @@ func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*
 		return nil, err
 	}
 	m.image = digest.String()
-	commit, err := m.commit(ctx, "0")
+	m.texts = make([]string, maps)
+	commit, err := m.say(ctx, "0")
 	if err != nil {
 		return nil, err
 	}
@@ -61,26 +74,30 @@ func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*
 	return m, m.Green(ctx, commit, "dev")
 }
 
-// commit pushes a revision in which every object says the given text.
-func (m *measured) commit(ctx context.Context, text string) (string, error) {
+// say pushes a revision in which every object says the text.
+func (m *measured) say(ctx context.Context, text string) (string, error) {
+	for i := range m.texts {
+		m.texts[i] = text
+	}
+	m.web = text
+	return m.commit(ctx)
+}
+
+// commit pushes what the objects are to say.
+func (m *measured) commit(ctx context.Context) (string, error) {
 	var objects strings.Builder
 	for _, namespace := range m.namespaces {
 		fmt.Fprintf(&objects, "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)
 	}
-	for i := range m.maps {
-		fmt.Fprintf(&objects, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map-%d, namespace: %s}\ndata: {text: %q, more: some text of the usual length}\n---\n", i, m.namespaces[i%len(m.namespaces)], text)
+	for i, text := range m.texts {
+		p := m.place(i)
+		writeMap(&objects, m.set, p.namespace, p.name, text)
 	}
-	fmt.Fprintf(&objects, `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: %s}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: %q, env: [{name: TEXT, value: %q}]}]}
-`, m.namespaces[0], m.image, text)
-	return m.Repository.Commit(ctx, git.Commit{Message: "text " + text, Write: map[string]string{
+	writeDeployment(&objects, m.set, m.namespaces[0], "web", m.web, m.image, m.fail)
+	if m.service {
+		writeService(&objects, m.set, m.namespaces[0], "web", m.web)
+	}
+	return m.Repository.Commit(ctx, git.Commit{Message: "text " + m.web, Write: map[string]string{
 		"pawl.yaml": `apiVersion: pawl.dev/v1alpha1
 kind: Pipeline
 metadata: {name: bench}
@@ -88,12 +105,22 @@ spec:
   overlays: overlays/{env}
   environments: [{name: dev}]
 `,
-		overlayFolder + "kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [objects.yaml]\n",
+		overlayFolder + "kustomization.yaml": kustomizationOfObjects,
 		overlayFolder + "objects.yaml":       objects.String(),
 	}})
 }
 
-// configMap is the namespace and name of one of the ConfigMaps.
-func (m *measured) configMap(i int) (namespace, name string) {
-	return m.namespaces[i%len(m.namespaces)], fmt.Sprintf("map-%d", i)
+// place is where one of the ConfigMaps is.
+func (m *measured) place(i int) place {
+	return place{"ConfigMap", m.namespaces[i%len(m.namespaces)], fmt.Sprintf("map-%d", i)}
 }
+
+// places are those of some of them, and deployment that of the Deployment.
+func (m *measured) places(from, to int) (all []place) {
+	for i := from; i < to; i++ {
+		all = append(all, m.place(i))
+	}
+	return all
+}
+
+func (m *measured) deployment() place { return place{"Deployment", m.namespaces[0], "web"} }

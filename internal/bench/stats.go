@@ -21,12 +21,12 @@ func (s sample) percentile(p int) time.Duration {
 
 // row is a line of the table.
 type row struct {
-	what  string
-	p50   string
-	p99   string
-	n     int
-	reach string // what DESIGN.md's table asks for, empty if nothing
-	met   string // "met" or "not met", empty where there is no reach
+	What  string `json:"what"`
+	P50   string `json:"p50"`
+	P99   string `json:"p99,omitempty"`
+	N     int    `json:"n"`
+	Reach string `json:"reach,omitempty"` // what the design asks for, empty if nothing
+	Met   string `json:"met,omitempty"`   // "met" or "not met", empty where there is no reach
 }
 
 // reach is what is asked of a sample. A figure that is asked for without a
@@ -57,9 +57,9 @@ func bound(d time.Duration) string {
 }
 
 func (s sample) row(what string, r reach) row {
-	out := row{what: what, p50: short(s.percentile(50)), p99: short(s.percentile(99)), n: len(s), reach: r.String()}
-	if out.reach != "" {
-		out.met = met((r.p50 == 0 || s.percentile(50) <= r.p50) && (r.p99 == 0 || s.percentile(99) <= r.p99))
+	out := row{What: what, P50: short(s.percentile(50)), P99: short(s.percentile(99)), N: len(s), Reach: r.String()}
+	if out.Reach != "" {
+		out.Met = met((r.p50 == 0 || s.percentile(50) <= r.p50) && (r.p99 == 0 || s.percentile(99) <= r.p99))
 	}
 	return out
 }
@@ -69,7 +69,7 @@ func (s sample) ratioTo(other sample, what string) row {
 	ratio := func(p int) string {
 		return fmt.Sprintf("%.2f ×", float64(s.percentile(p))/float64(other.percentile(p)))
 	}
-	return row{what: what, p50: ratio(50), p99: ratio(99), n: len(s)}
+	return row{What: what, P50: ratio(50), P99: ratio(99), N: len(s)}
 }
 
 func met(yes bool) string {

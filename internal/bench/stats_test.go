@@ -45,8 +45,8 @@ func TestAReachIsMetByItsPercentiles(t *testing.T) {
 		{"the median alone", reach{p50: 50 * time.Millisecond}, "p50 ≤ 50 ms", "met"},
 		{"nothing is asked for", reach{}, "", ""},
 	} {
-		if got := s.row("x", c.reach); got.reach != c.text || got.met != c.met {
-			t.Errorf("%s: got %q, %q, want %q, %q", c.says, got.reach, got.met, c.text, c.met)
+		if got := s.row("x", c.reach); got.Reach != c.text || got.Met != c.met {
+			t.Errorf("%s: got %q, %q, want %q, %q", c.says, got.Reach, got.Met, c.text, c.met)
 		}
 	}
 }
