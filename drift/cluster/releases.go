@@ -130,9 +130,9 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 // nothing.
 func (c *Cluster) Discard(ctx context.Context, t environments.Target, release string) error {
 	r := &c.releases
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	name, index, err := c.goodIndex(ctx, t)
+	name := goodName(c.options.Owner, t)
+	defer r.lock(name)()
+	index, err := c.goodIndex(ctx, name, t)
 	if err != nil {
 		return err
 	}
