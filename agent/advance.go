@@ -2,59 +2,17 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
-	"github.com/pawl-dev/pawl/render"
 )
-
-// PipelineFile is where a config repo keeps its pipeline.
-const PipelineFile = "pawl.yaml"
-
-// Plan is what a revision asks for: its pipeline, and the targets it has.
-type Plan struct {
-	Revision gitsync.Revision
-	Pipeline environments.Pipeline
-	Targets  []environments.Target
-	// Unusable are overlays, and whole environments, that cannot be worked on.
-	Unusable []*environments.Unusable
-
-	// demanded is what it demands beside the baseline; nil where nobody judges.
-	demanded *repository
-}
-
-// ReadPlan reads pawl.yaml and finds the targets of a revision.
-func ReadPlan(rev gitsync.Revision) (Plan, error) {
-	data, err := rev.Tree.Read(PipelineFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Plan{}, &pipelineMissing{rev.Commit}
-	}
-	if err != nil {
-		return Plan{}, err
-	}
-	pipeline, err := environments.Load(PipelineFile, data)
-	if err != nil {
-		return Plan{}, err
-	}
-	found, unusable := pipeline.Targets(rev.Tree.FS())
-	return Plan{Revision: rev, Pipeline: pipeline, Targets: found, Unusable: unusable}, nil
-}
-
-// ImageFields are the fields of custom resources with images that pawl.yaml names.
-func (p Plan) ImageFields() []render.KindFields {
-	var fields []render.KindFields
-	for _, f := range p.Pipeline.Spec.Images {
-		fields = append(fields, render.KindFields{Group: f.Group, Kind: f.Kind, Fields: f.Fields})
-	}
-	return fields
-}
 
 // advance brings the agent to a new head. What cannot be read leaves every
 // target where it is. It reports whether the commit was read, well or not; if
@@ -71,7 +29,7 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	}
 	log.Info().Str("subject", rev.Subject).Int("targets", len(p.Targets)).Msg("new revision")
 
-	a.history.saw(rev)
+	a.gatherer.Saw(rev)
 	a.inherit(ctx)
 	for name := range a.edges.Clusters {
 		if environment, ok := p.Pipeline.Environment(name); ok {
@@ -80,7 +38,7 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 			a.leaveEnvironment(name, rev.Commit)
 		}
 	}
-	if before := a.current.Swap(&p); before != nil {
+	if before := a.current.Swap(p); before != nil {
 		for _, t := range before.Targets {
 			if !slices.Contains(p.Targets, t) {
 				a.renderer.Forget(t)
@@ -94,17 +52,34 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 }
 
 // read reads what a revision asks for and what it demands.
-func (a *Agent) read(rev gitsync.Revision) (Plan, error) {
-	p, err := ReadPlan(rev)
+func (a *Agent) read(rev gitsync.Revision) (*demands.Demanded, error) {
+	r, err := demands.ReadRepository(rev)
 	if err != nil {
-		return Plan{}, err
+		return nil, err
 	}
+	base, err := a.baseline()
+	if err != nil {
+		return nil, err
+	}
+	return base.Demand(r, a.edges.Policies)
+}
+
+// baseline is what the agent's own configuration demands now.
+func (a *Agent) baseline() (*demands.Baseline, error) {
 	base, err := a.options.Baseline()
 	if err != nil {
-		return Plan{}, &baselineUnreadable{err}
+		return nil, &demands.BaselineUnreadable{Err: err}
 	}
-	p.demanded, err = readRepository(p, base, a.edges.Policies)
-	return p, err
+	return base, nil
+}
+
+// entry is what is asked of whatever enters an environment.
+func (a *Agent) entry(p *demands.Demanded, environment string) (policies.Demands, error) {
+	base, err := a.baseline()
+	if err != nil {
+		return policies.Demands{}, err
+	}
+	return base.Demands(p, environment)
 }
 
 // leaveEnvironment keeps what runs in an environment that pawl.yaml no longer has.
@@ -119,7 +94,7 @@ func (a *Agent) leaveEnvironment(name string, commit gitsync.Commit) {
 
 // advanceEnvironment hands the revision to the workers of one environment. A
 // target that was there before and whose overlay is gone is reported, not deleted.
-func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment environments.Environment) {
+func (a *Agent) advanceEnvironment(ctx context.Context, p *demands.Demanded, environment environments.Environment) {
 	commit := p.Revision.Commit
 	known := map[string]bool{} // whatever its overlay
 	var targets []environments.Target
@@ -157,10 +132,10 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p Plan, environment envi
 	slices.SortFunc(all, func(a, b environments.Target) int { return strings.Compare(a.Overlay, b.Overlay) })
 	a.board.begin(environment.Name, commit, all, whole)
 	if accepted, err := a.edges.Clusters[environment.Name].Accepted(ctx); err == nil { // else each target says so
-		a.newcomers.came(targets, accepted)
+		a.gatherer.Came(targets, accepted)
 	}
 	for _, t := range targets {
-		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t, repository: p.demanded, declared: p.ImageFields()})
+		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t, repository: p, declared: p.ImageFields()})
 	}
 	for t, err := range failed {
 		if w, ok := a.workers[t.String()]; ok {

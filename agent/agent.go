@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -19,9 +20,9 @@ import (
 // Edges are the agent's ways to the world.
 type Edges struct {
 	Source   Source
-	Evidence Evidence
+	Evidence demands.Evidence
 	Tags     Tags
-	Policies Policies
+	Policies demands.Policies
 	// Clusters by the name of the environment; these are the environments that
 	// the agent owns. One cluster may serve several.
 	Clusters map[string]Cluster
@@ -38,7 +39,7 @@ type Options struct {
 	Poll, TagPoll time.Duration
 	// Baseline returns what the agent's own configuration demands. It returns the
 	// same one as long as nothing about it has changed.
-	Baseline func() (*Baseline, error)
+	Baseline func() (*demands.Baseline, error)
 	// Render is how overlays are rendered. Warm, if set, makes ready for it while
 	// the branch is still read.
 	Render render.Options
@@ -67,8 +68,7 @@ type Agent struct {
 	reporter *reporter
 	journal  *journal
 
-	history   *history
-	newcomers newcomers
+	gatherer *demands.Gatherer
 	// rollbacks are what people asked for, by target (drift.RollbackRequest).
 	rollbacks sync.Map
 
@@ -92,7 +92,7 @@ type Agent struct {
 	heads sync.Map
 
 	// current is what the newest usable revision asks for.
-	current atomic.Pointer[Plan]
+	current atomic.Pointer[demands.Demanded]
 	// synced is set once the branch has been read for the first time.
 	synced atomic.Bool
 
@@ -111,10 +111,11 @@ func New(edges Edges, options Options) *Agent {
 	}
 	a := &Agent{
 		options: options, edges: edges, log: options.Log, now: options.Now,
-		renderer:     render.New(options.Render),
-		previews:     render.New(options.Render),
-		history:      newHistory(edges.Source),
-		newcomers:    newcomers{before: map[string]drift.Accepted{}},
+		renderer: render.New(options.Render),
+		previews: render.New(options.Render),
+		gatherer: demands.NewGatherer(demands.Edges{
+			Past: edges.Source, Evidence: edges.Evidence, Policies: edges.Policies, Commits: edges.Forge,
+		}, options.Branch, options.Now),
 		metrics:      newMetrics(options.Leadership),
 		board:        newBoard(options.Now),
 		workers:      map[string]*worker{},

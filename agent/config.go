@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -30,18 +31,7 @@ type Config struct {
 	Environments []EnvironmentConfig `json:"environments" jsonschema:"minItems=1,maxItems=100"`
 	// The namespace where the agent keeps its inventory, in each cluster.
 	Namespace string `json:"namespace,omitempty" jsonschema:"default=pawl-system"`
-	// What must be known of an image before it runs, in every environment. An
-	// image that no rule matches is refused; where several match, each must be
-	// satisfied. Neither levels nor pawl.yaml let an image run that none matches.
-	Trust []TrustConfig `json:"trust" jsonschema:"minItems=1,maxItems=1000"`
-	// The Sigstore instances that vouch for keyless signers.
-	Sigstore []SigstoreConfig `json:"sigstore,omitempty" jsonschema:"minItems=1,maxItems=20"`
-	// Policies that levels name.
-	Policies []PolicyConfig `json:"policies,omitempty" jsonschema:"minItems=1,maxItems=100"`
-	// Compliance levels that environments name.
-	Levels []LevelConfig `json:"levels,omitempty" jsonschema:"minItems=1,maxItems=100"`
-	// Whose signatures on commits count where a level demands them.
-	Commits CommitsConfig `json:"commits,omitempty,omitzero"`
+	demands.BaselineConfig
 	// How overlays are rendered.
 	Render RenderConfig `json:"render,omitempty,omitzero"`
 	// Registries that need credentials, mirrors or a certificate authority of
@@ -135,6 +125,15 @@ type EnvironmentConfig struct {
 	ServiceAccount string `json:"serviceAccount,omitempty" jsonschema:"minLength=3,maxLength=127,example=shop-production/deployer"`
 }
 
+// Rewrites says what happens when the branch was rewritten, so that what was
+// deployed last is no ancestor of its head any more.
+type Rewrites string
+
+const (
+	RewritesStop   Rewrites = "stop"   // nothing changes until a person acts; the default
+	RewritesFollow Rewrites = "follow" // the new head counts like any other
+)
+
 // KindsConfig says which kinds an environment may have. A kind is written with
 // its group, "Secret", "Deployment.apps", or "*.acme.io" for all of a group.
 type KindsConfig struct {
@@ -162,6 +161,15 @@ type RegistryConfig struct {
 	Mirrors []string `json:"mirrors,omitempty" jsonschema:"minItems=1,maxItems=10,example=mirror.acme.dev/ghcr"`
 }
 
+// PullSecretConfig holds registry credentials as Kubernetes does, in a Docker
+// configuration. Exactly one of Secret and File is set.
+type PullSecretConfig struct {
+	// A Secret of the agent's namespace, of the type kubernetes.io/dockerconfigjson.
+	Secret string `json:"secret,omitempty" jsonschema:"minLength=1,maxLength=253,example=regcred"`
+	// A file, such as a Secret that is mounted.
+	File string `json:"file,omitempty" jsonschema:"minLength=1,example=/etc/pawl/pull/.dockerconfigjson"`
+}
+
 // TagsConfig is how tracked tags are followed.
 type TagsConfig struct {
 	// How often the registry is asked without a webhook, 1s to 24h.
@@ -184,7 +192,7 @@ type LogConfig struct {
 
 // withDefaults fills in what was left out. These are all the defaults.
 func (c Config) withDefaults() Config {
-	c.Environments, c.Sigstore = slices.Clone(c.Environments), slices.Clone(c.Sigstore)
+	c.Environments, c.BaselineConfig = slices.Clone(c.Environments), c.BaselineConfig.WithDefaults()
 	fill(&c.Repository.Branch, "main")
 	fill(&c.Repository.Poll, environments.Duration(5*time.Second))
 	fill(&c.Repository.Name, repositoryName(c.Repository.URL))
@@ -199,13 +207,6 @@ func (c Config) withDefaults() Config {
 	for i := range c.Environments {
 		fill(&c.Environments[i].Rewrites, RewritesStop)
 	}
-	for i := range c.Sigstore {
-		s := &c.Sigstore[i]
-		fill(&s.TransparencyLog, Required)
-		fill(&s.Timestamp, Ignored)
-		fill(&s.CertificateLog, Required)
-		fill(&s.MaxAge, environments.Duration(24*time.Hour))
-	}
 	fill(&c.Render.Unlisted, UnlistedRefuse)
 	return c
 }
@@ -217,11 +218,17 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
+// Baselines makes what the configuration demands, with its files and Secrets.
+func (c Config) Baselines(o demands.Options) *demands.Baselines {
+	of := map[string]demands.EnvironmentBaseline{}
+	for _, e := range c.Environments {
+		of[e.Name] = demands.EnvironmentBaseline{Level: e.Level, FollowRewrites: e.Rewrites == RewritesFollow}
+	}
+	return demands.NewBaselines(c.BaselineConfig, of, o)
+}
+
 //go:embed config.go
 var configSource string
-
-//go:embed config_trust.go
-var configTrustSource string
 
 //go:embed config_render.go
 var configRenderSource string
@@ -233,7 +240,7 @@ var configLeadershipSource string
 var secretSource string
 
 var configSchema = sync.OnceValue(func() *environments.Schema {
-	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, configTrustSource, configRenderSource, configLeadershipSource, secretSource, environments.TrustSource)
+	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, demands.ConfigSource, configRenderSource, configLeadershipSource, secretSource, environments.TrustSource)
 })
 
 // ConfigSchema is the JSON Schema of the agent's configuration.

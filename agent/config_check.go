@@ -15,6 +15,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/internal/mounted"
 )
 
 // Bounds of how often something is asked that may have moved: often enough to
@@ -49,10 +50,7 @@ func (c Config) check(doc *environments.Document) {
 	checkPoll(doc, "tags.poll", c.Tags.Poll, MinTagPoll, MaxTagPoll)
 	checkURL(doc, "github.api", c.GitHub.API)
 	c.checkEnvironments(doc)
-	c.checkSigstore(doc)
-	c.checkTrust(doc)
-	c.checkPolicies(doc)
-	c.checkLevels(doc)
+	c.BaselineConfig.Check(doc)
 	c.checkRender(doc)
 	c.checkRegistries(doc)
 	c.Leadership.check(doc)
@@ -121,6 +119,7 @@ func (c Config) checkEnvironments(doc *environments.Document) {
 	seen := map[string]int{}
 	for i, e := range c.Environments {
 		at := fmt.Sprintf("environments[%d]", i)
+		c.CheckLevel(doc, at+".level", e.Level)
 		if first, twice := seen[e.Name]; twice && e.Name != "" {
 			doc.Report(at+".name", "%q is the name of environments[%d] already; an environment has one cluster", e.Name, first)
 			continue
@@ -225,23 +224,10 @@ func (c Config) CheckFiles(file string) error {
 	for i, e := range c.Environments {
 		checkReadable(doc, fmt.Sprintf("environments[%d].kubeconfig", i), e.Kubeconfig)
 	}
-	for at, key := range c.keys() {
-		checkReadable(doc, at+".file", key.File)
-	}
-	for i, s := range c.Sigstore {
-		checkReadable(doc, fmt.Sprintf("sigstore[%d].trustedRoot", i), s.TrustedRoot)
-	}
 	for i, s := range c.PullSecrets {
 		checkReadable(doc, fmt.Sprintf("pullSecrets[%d].file", i), s.File)
 	}
-	for i, p := range c.Policies {
-		if p.Folder == "" {
-			continue
-		}
-		if _, err := readFolder(p.Folder); err != nil {
-			doc.Report(fmt.Sprintf("policies[%d].folder", i), "cannot be read: %v", err)
-		}
-	}
+	c.BaselineConfig.CheckFiles(doc)
 	return doc.Err()
 }
 
@@ -249,7 +235,7 @@ func checkReadable(doc *environments.Document, path, file string) []byte {
 	if file == "" {
 		return nil
 	}
-	data, err := readBounded(file)
+	data, err := mounted.Read(file)
 	if err != nil {
 		doc.Report(path, "cannot be read: %v", err)
 	}
@@ -285,6 +271,10 @@ func (Config) JSONSchemaProperty(field string) any {
 
 // JSONSchemaExtend is read by the schema's writer.
 func (GitHubConfig) JSONSchemaExtend(s *jsonschema.Schema) {
-	s.OneOf = []*jsonschema.Schema{{Required: []string{"token"}}, {Required: []string{"app"}}}
-	s.Extras = map[string]any{"errorMessage": "must have exactly one of token and app"}
+	environments.ExactlyOne(s, "token", "app")
+}
+
+// JSONSchemaExtend is read by the schema's writer.
+func (PullSecretConfig) JSONSchemaExtend(s *jsonschema.Schema) {
+	environments.ExactlyOne(s, "secret", "file")
 }

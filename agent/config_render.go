@@ -1,6 +1,12 @@
 package agent
 
-import "github.com/pawl-dev/pawl/environments"
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pawl-dev/pawl/environments"
+)
 
 // RenderConfig bounds what rendering may take, and says where images stand.
 type RenderConfig struct {
@@ -41,4 +47,34 @@ type RenderLimits struct {
 	Time environments.Duration `json:"time,omitempty"`
 	// Memory of the process of one build, 64Mi to 64Gi; 256Mi if left out.
 	Memory Size `json:"memory,omitempty"`
+}
+
+// Bounds of what rendering may take.
+const (
+	minRenderTime, maxRenderTime     = time.Second, 10 * time.Minute
+	minRenderMemory, maxRenderMemory = Size(64 << 20), Size(64 << 30)
+)
+
+func (c Config) checkRender(doc *environments.Document) {
+	l := c.Render.Limits
+	if d := time.Duration(l.Time); d != 0 && (d < minRenderTime || d > maxRenderTime) {
+		doc.Report("render.limits.time", "%s is out of bounds; write %s to %s", l.Time, environments.Duration(minRenderTime), environments.Duration(maxRenderTime))
+	}
+	if l.Memory != 0 && (l.Memory < minRenderMemory || l.Memory > maxRenderMemory) {
+		doc.Report("render.limits.memory", "%s is out of bounds; write %s to %s", l.Memory, minRenderMemory, maxRenderMemory)
+	}
+	for i, f := range c.Render.Images {
+		f.Check(doc, fmt.Sprintf("render.images[%d]", i))
+	}
+	for i, f := range c.Render.NoImages {
+		at := fmt.Sprintf("render.noImages[%d]", i)
+		f.Check(doc, at)
+		for j, field := range f.Fields {
+			for k, listed := range c.Render.Images {
+				if listed.Group == f.Group && listed.Kind == f.Kind && slices.Contains(listed.Fields, field) {
+					doc.Report(fmt.Sprintf("%s.fields[%d]", at, j), "%q is listed as an image by render.images[%d]; choose one", field, k)
+				}
+			}
+		}
+	}
 }

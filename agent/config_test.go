@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -35,18 +36,18 @@ func TestTheSmallestConfigurationGetsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := agent.Config{
-		APIVersion:   "pawl.dev/v1alpha1",
-		Kind:         "Agent",
-		Repository:   agent.RepositoryConfig{URL: "https://github.com/acme/shop.git", Name: "acme/shop", Branch: "main", Poll: environments.Duration(5 * time.Second)},
-		GitHub:       agent.GitHubConfig{API: "https://api.github.com/", Token: &agent.SecretFile{File: "/etc/pawl/token"}},
-		Environments: []agent.EnvironmentConfig{{Name: "dev", Rewrites: agent.RewritesStop}},
-		Namespace:    "pawl-system",
-		Trust:        []agent.TrustConfig{{Images: "ghcr.io/acme/*", Keys: []agent.KeyConfig{{Name: "release", File: "/etc/pawl/release.pub"}}}},
-		Render:       agent.RenderConfig{Unlisted: agent.UnlistedRefuse},
-		Tags:         agent.TagsConfig{Poll: environments.Duration(30 * time.Second)},
-		HTTP:         agent.HTTPConfig{Public: ":8080", Internal: ":8081"},
-		Leadership:   agent.LeadershipConfig{Lease: environments.Duration(15 * time.Second), Renew: environments.Duration(10 * time.Second), Retry: environments.Duration(2 * time.Second)},
-		Log:          agent.LogConfig{Level: "info", Format: "json"},
+		APIVersion:     "pawl.dev/v1alpha1",
+		Kind:           "Agent",
+		Repository:     agent.RepositoryConfig{URL: "https://github.com/acme/shop.git", Name: "acme/shop", Branch: "main", Poll: environments.Duration(5 * time.Second)},
+		GitHub:         agent.GitHubConfig{API: "https://api.github.com/", Token: &agent.SecretFile{File: "/etc/pawl/token"}},
+		Environments:   []agent.EnvironmentConfig{{Name: "dev", Rewrites: agent.RewritesStop}},
+		Namespace:      "pawl-system",
+		BaselineConfig: demands.BaselineConfig{Trust: []demands.TrustConfig{{Images: "ghcr.io/acme/*", Keys: []demands.KeyConfig{{Name: "release", File: "/etc/pawl/release.pub"}}}}},
+		Render:         agent.RenderConfig{Unlisted: agent.UnlistedRefuse},
+		Tags:           agent.TagsConfig{Poll: environments.Duration(30 * time.Second)},
+		HTTP:           agent.HTTPConfig{Public: ":8080", Internal: ":8081"},
+		Leadership:     agent.LeadershipConfig{Lease: environments.Duration(15 * time.Second), Renew: environments.Duration(10 * time.Second), Retry: environments.Duration(2 * time.Second)},
+		Log:            agent.LogConfig{Level: "info", Format: "json"},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
@@ -122,9 +123,9 @@ func TestFilesThatAreMissingOrEmptyStopTheStart(t *testing.T) {
 	}
 	token := write("token", "ghs_planted\n")
 	good := agent.Config{
-		GitHub:       agent.GitHubConfig{Token: &token, Webhook: &agent.WebhookConfig{Secret: write("webhook", "planted")}},
-		Trust:        []agent.TrustConfig{{Keys: []agent.KeyConfig{{File: token.File}}}},
-		Environments: []agent.EnvironmentConfig{{}},
+		GitHub:         agent.GitHubConfig{Token: &token, Webhook: &agent.WebhookConfig{Secret: write("webhook", "planted")}},
+		BaselineConfig: demands.BaselineConfig{Trust: []demands.TrustConfig{{Keys: []demands.KeyConfig{{File: token.File}}}}},
+		Environments:   []agent.EnvironmentConfig{{}},
 	}
 	if err := good.CheckFiles("agent.yaml"); err != nil {
 		t.Error(err)
@@ -135,10 +136,10 @@ func TestFilesThatAreMissingOrEmptyStopTheStart(t *testing.T) {
 			App:     &agent.AppConfig{Key: agent.SecretFile{File: dir}},
 			Webhook: &agent.WebhookConfig{Secret: write("empty", "\n")},
 		},
-		Git:          &agent.GitConfig{Password: agent.SecretFile{File: dir + "/nothing"}},
-		Environments: []agent.EnvironmentConfig{{Kubeconfig: dir + "/nothing"}},
-		Trust:        []agent.TrustConfig{{Keys: []agent.KeyConfig{{File: dir + "/nothing"}}}},
-		Registries:   []agent.RegistryConfig{{CA: dir + "/nothing", Credentials: &agent.GitConfig{Password: write("huge", strings.Repeat("planted", 10_000))}}},
+		Git:            &agent.GitConfig{Password: agent.SecretFile{File: dir + "/nothing"}},
+		Environments:   []agent.EnvironmentConfig{{Kubeconfig: dir + "/nothing"}},
+		BaselineConfig: demands.BaselineConfig{Trust: []demands.TrustConfig{{Keys: []demands.KeyConfig{{File: dir + "/nothing"}}}}},
+		Registries:     []agent.RegistryConfig{{CA: dir + "/nothing", Credentials: &agent.GitConfig{Password: write("huge", strings.Repeat("planted", 10_000))}}},
 	}
 	err := bad.CheckFiles("agent.yaml")
 	var problems *environments.Problems

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -27,10 +28,12 @@ func TestAPipeInPlaceOfAFileDoesNotHangTheStart(t *testing.T) {
 		Repository:   agent.RepositoryConfig{CA: pipe},
 		GitHub:       agent.GitHubConfig{Token: &agent.SecretFile{File: pipe}},
 		Environments: []agent.EnvironmentConfig{{Kubeconfig: pipe}},
-		Trust:        []agent.TrustConfig{{Keys: []agent.KeyConfig{{File: pipe}}}},
-		Sigstore:     []agent.SigstoreConfig{{TrustedRoot: pipe}},
-		Policies:     []agent.PolicyConfig{{Folder: pipe}, {Folder: filepath.Dir(pipe)}},
-		PullSecrets:  []agent.PullSecretConfig{{File: pipe}},
+		BaselineConfig: demands.BaselineConfig{
+			Trust:    []demands.TrustConfig{{Keys: []demands.KeyConfig{{File: pipe}}}},
+			Sigstore: []demands.SigstoreConfig{{TrustedRoot: pipe}},
+			Policies: []demands.PolicyConfig{{Folder: pipe}, {Folder: filepath.Dir(pipe)}},
+		},
+		PullSecrets: []agent.PullSecretConfig{{File: pipe}},
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- config.CheckFiles("agent.yaml") }()

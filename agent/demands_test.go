@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
@@ -131,10 +132,10 @@ func TestWhatACommitDemandsMustBeUsable(t *testing.T) {
 }
 
 func TestALevelIsDemandedByWhoeverNamesIt(t *testing.T) {
-	strict := func(t *testing.T, w *world) *Baseline {
-		return &Baseline{
-			Trust: w.trust, Policies: map[string]Policy{"no-words": wordPolicy{"no-words", "privileged"}},
-			Levels: map[string]Level{"pci": {Trust: tightening(t), Policies: []string{"no-words"}}},
+	strict := func(t *testing.T, w *world) *demands.Baseline {
+		return &demands.Baseline{
+			Trust: w.trust, Policies: map[string]demands.Policy{"no-words": wordPolicy{"no-words", "privileged"}},
+			Levels: map[string]demands.Level{"pci": {Trust: tightening(t), Policies: []string{"no-words"}}},
 		}
 	}
 	for by, stage := range map[string]string{"the agent's configuration": "", "pawl.yaml": ", level: pci"} {
@@ -144,7 +145,7 @@ func TestALevelIsDemandedByWhoeverNamesIt(t *testing.T) {
 			inWorldWith(t, files, func(w *world) {
 				w.baseline = strict(t, w)
 				if stage == "" {
-					w.baseline.Environments = map[string]EnvironmentBaseline{"dev": {Level: "pci"}}
+					w.baseline.Environments = map[string]demands.EnvironmentBaseline{"dev": {Level: "pci"}}
 				}
 			}, func(w *world) {
 				w.expect("applies in dev", w.count("dev/web 1"), 0)
@@ -174,34 +175,12 @@ func TestALevelIsDemandedByWhoeverNamesIt(t *testing.T) {
 	})
 }
 
-// Policies are told every level once, in the same order whoever named it: the
-// agent's configuration, this commit or the one that was accepted last.
-func TestPoliciesAreToldEachLevelOnce(t *testing.T) {
-	t.Parallel()
-	base := &Baseline{
-		Trust: newTrust(t), Levels: map[string]Level{"pci": {Trust: tightening(t)}, "soc": {Trust: tightening(t)}},
-		Environments: map[string]EnvironmentBaseline{"dev": {Level: "soc"}},
-	}
-	of, err := base.demands("dev")
-	for _, level := range []string{"", "pci", "pci", "soc"} {
-		if err == nil {
-			of, err = base.addLevel(of, "dev", level)
-		}
-	}
-	if err != nil || of.level() != "pci+soc" {
-		t.Errorf("%q, %v, want pci+soc", of.level(), err)
-	}
-	if none := (asked{}).level(); none != "" {
-		t.Errorf("%q where there is no level", none)
-	}
-}
-
 // signing is a baseline whose dev wants signed commits, or approvals.
-func signing(t *testing.T, w *world, level Level) *Baseline {
+func signing(t *testing.T, w *world, level demands.Level) *demands.Baseline {
 	level.Trust = tightening(t)
-	return &Baseline{
-		Trust: w.trust, GitHub: true, Levels: map[string]Level{"pci": level},
-		Environments: map[string]EnvironmentBaseline{"dev": {Level: "pci"}},
+	return &demands.Baseline{
+		Trust: w.trust, GitHub: true, Levels: map[string]demands.Level{"pci": level},
+		Environments: map[string]demands.EnvironmentBaseline{"dev": {Level: "pci"}},
 	}
 }
 
@@ -209,7 +188,7 @@ func signing(t *testing.T, w *world, level Level) *Baseline {
 func TestCommitsThatTouchATargetMustBeSigned(t *testing.T) {
 	prepare := func(signed policies.SignedCommits) func(*world) {
 		return func(w *world) {
-			w.baseline = signing(w.t, w, Level{Commits: signed})
+			w.baseline = signing(w.t, w, demands.Level{Commits: signed})
 			w.verified = map[gitsync.Commit]bool{"1": true, "4": true, "6": true}
 		}
 	}
@@ -254,7 +233,7 @@ func TestCommitsThatTouchATargetMustBeSigned(t *testing.T) {
 
 func TestApprovalsAreOfEachCommitThatTouchesATarget(t *testing.T) {
 	inWorldWith(t, shop(), func(w *world) {
-		w.baseline = signing(t, w, Level{Approvals: 2})
+		w.baseline = signing(t, w, demands.Level{Approvals: 2})
 		w.approved = map[gitsync.Commit]int{"1": 2, "2": 1}
 	}, func(w *world) {
 		w.expect("applies of what two approved", w.count("dev/web 1"), 1)
@@ -283,7 +262,7 @@ func TestGitHubIsAskedOnlyWhereSomebodyDemandsIt(t *testing.T) {
 // catalogue 54
 func TestARewrittenBranchStopsProtectedEnvironments(t *testing.T) {
 	inWorldWith(t, shop(), func(w *world) {
-		w.baseline = &Baseline{Trust: w.trust, Environments: map[string]EnvironmentBaseline{"staging": {FollowRewrites: true}}}
+		w.baseline = &demands.Baseline{Trust: w.trust, Environments: map[string]demands.EnvironmentBaseline{"staging": {FollowRewrites: true}}}
 	}, func(w *world) {
 		w.push(map[string]string{"base/web.yaml": labelled("first")})
 		w.expect("applies in dev", w.count("dev/web 2"), 1)
@@ -347,7 +326,7 @@ func TestWhatRunsIsFlaggedOnceItsSignerIsNotTrusted(t *testing.T) {
 	inWorld(t, shop(), func(w *world) {
 		w.expect("the stage", w.state(web).Stage, "healthy")
 		w.mu.Lock()
-		w.baseline = &Baseline{Trust: newTrust(t)}
+		w.baseline = &demands.Baseline{Trust: newTrust(t)}
 		for _, digit := range "abc" {
 			w.unsigned[hexOf(string(digit))] = true
 		}
@@ -412,7 +391,7 @@ func TestGoingBackDoesNotBringBackWhatWasDemandedThen(t *testing.T) {
 // catalogue 58
 func TestWhatNoCommitSeemsToTouchIsNotLetThrough(t *testing.T) {
 	inWorldWith(t, shop(), func(w *world) {
-		w.baseline = signing(t, w, Level{Approvals: 1, Commits: policies.SignedEvery})
+		w.baseline = signing(t, w, demands.Level{Approvals: 1, Commits: policies.SignedEvery})
 		w.verified, w.approved = map[gitsync.Commit]bool{"1": true}, map[gitsync.Commit]int{"1": 1}
 	}, func(w *world) {
 		evil := map[string]string{"evil/kustomization.yaml": "resources: [web.yaml]\n", "evil/web.yaml": labelled("evil")}
@@ -435,7 +414,7 @@ func TestWhatNoCommitSeemsToTouchIsNotLetThrough(t *testing.T) {
 // What pawl.yaml sets is approved like what it deploys.
 func TestSettingsAreApprovedToo(t *testing.T) {
 	inWorldWith(t, shop(), func(w *world) {
-		w.baseline = signing(t, w, Level{Approvals: 1})
+		w.baseline = signing(t, w, demands.Level{Approvals: 1})
 		w.approved = map[gitsync.Commit]int{"1": 1, "3": 1}
 	}, func(w *world) {
 		w.push(map[string]string{"pawl.yaml": pipeline(", drift: report", "")})
@@ -451,7 +430,7 @@ func TestARefusedNewcomerIsNoLessNewAfterARestart(t *testing.T) {
 	var noted []drift.Accepted
 	files := shop()
 	inWorldWith(t, files, func(w *world) {
-		w.baseline = signing(t, w, Level{Approvals: 1})
+		w.baseline = signing(t, w, demands.Level{Approvals: 1})
 		w.approved = map[gitsync.Commit]int{"1": 1}
 	}, func(w *world) {
 		w.push(map[string]string{file("evil", "dev"): overlay(hexOf("a"))})

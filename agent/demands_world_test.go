@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
@@ -18,7 +19,7 @@ import (
 
 // worldDemands is what the agent of a world demands, and what there is to meet it.
 type worldDemands struct {
-	baseline *Baseline
+	baseline *demands.Baseline
 	// unreadable is why the baseline cannot be read.
 	unreadable error
 	// verified are the commits that GitHub calls so, and approved how many people
@@ -28,7 +29,7 @@ type worldDemands struct {
 	asked    []string // of GitHub: "pull request 2"
 }
 
-func (w *world) demanded() (*Baseline, error) {
+func (w *world) demanded() (*demands.Baseline, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.baseline, w.unreadable
@@ -78,7 +79,7 @@ func (w *world) History(ctx context.Context, head, base gitsync.Commit) (gitsync
 		if err != nil {
 			return gitsync.Line{}, err
 		}
-		line.Commits = append(line.Commits, headOf(rev))
+		line.Commits = append(line.Commits, rev.Info())
 		if len(rev.Parents) == 0 {
 			return line, nil
 		}
@@ -119,7 +120,7 @@ func (p wordPolicy) Name() string         { return p.name }
 func (p wordPolicy) ID() string           { return p.word }
 func (p wordPolicy) Reads(...string) bool { return false }
 
-func (w *world) Compile(name string, tree fs.FS, folder string, _ map[string]any) (Policy, error) {
+func (w *world) Compile(name string, tree fs.FS, folder string, _ map[string]any) (demands.Policy, error) {
 	word, err := fs.ReadFile(tree, folder+"/deny.rego")
 	if err != nil {
 		return nil, err
@@ -127,11 +128,11 @@ func (w *world) Compile(name string, tree fs.FS, folder string, _ map[string]any
 	return wordPolicy{name, strings.TrimSpace(string(word))}, nil
 }
 
-func (w *world) Shipped(name, shipped string, _ map[string]any) (Policy, error) {
+func (w *world) Shipped(name, shipped string, _ map[string]any) (demands.Policy, error) {
 	return wordPolicy{name, shipped}, nil
 }
 
-func (w *world) Ask(_ context.Context, facts policies.Facts, list []Policy) ([]policies.PolicyResult, error) {
+func (w *world) Ask(_ context.Context, facts policies.Facts, list []demands.Policy) ([]policies.PolicyResult, error) {
 	text, err := json.Marshal(slices.Clone(facts.Release.Objects))
 	if err != nil {
 		return nil, err
@@ -160,13 +161,13 @@ func revisionOf(files map[string]string) gitsync.Revision {
 // demandsOf is the fingerprint of what a revision demands of dev.
 func (w *world) demandsOf(rev gitsync.Revision) string {
 	w.t.Helper()
-	p, err := ReadPlan(rev)
+	r, err := demands.ReadRepository(rev)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r, err := readRepository(p, w.baseline, w)
+	d, err := w.baseline.Demand(r, w)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return r.fingerprint("dev")
+	return d.Fingerprint("dev")
 }

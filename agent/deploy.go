@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
@@ -66,9 +67,9 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	base, err := a.options.Baseline()
+	base, err := a.baseline()
 	if err != nil {
-		return false, &baselineUnreadable{err}
+		return false, err
 	}
 	settings, err := a.settings(j, base)
 	if err != nil {
@@ -90,26 +91,30 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	}
 
 	at(promote.StageVerifying)
-	accepted, err := a.lastAccepted(ctx, cluster, j)
+	accepted, err := a.gatherer.LastAccepted(ctx, cluster, j.target, j.revision)
 	if err != nil {
 		return false, err
 	}
-	verified, found, err := a.judge(ctx, j, built, base, accepted)
+	judged := demands.Case{
+		Revision: j.revision, Environment: j.environment, Target: j.target,
+		Demanded: j.repository, Built: built, Accepted: accepted,
+	}
+	verified, found, err := a.judge(ctx, judged, base)
 	if err != nil {
 		a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Policies = found.Policies })
-		if noted := a.newcomers.remember(ctx, cluster, j.target); noted != nil {
+		if noted := a.gatherer.Refused(ctx, cluster, j.target); noted != nil {
 			a.log.Warn().Err(noted).Str("target", j.target.String()).Msg("what a new target is compared with could not be noted")
 		}
 		return false, err
 	}
 
-	word, err := a.pruneWord(ctx, j, built, accepted)
+	word, err := a.gatherer.PruneWord(ctx, judged)
 	if err != nil {
 		return false, err
 	}
 
 	at(promote.StageApplying)
-	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.health}
+	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.Health}
 	a.board.expect(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
 	terms.Word = word // which is good once, and not remembered
 	applied, err := cluster.Apply(ctx, verified, terms)
@@ -144,15 +149,25 @@ func (a *Agent) render(ctx context.Context, j job) (render.Result, error) {
 	return result, nil
 }
 
+// judge gathers what is demanded to be known of a release and judges it.
+func (a *Agent) judge(ctx context.Context, c demands.Case, base *demands.Baseline) (policies.Verified, policies.Findings, error) {
+	of, found, err := a.gatherer.Gather(ctx, c, base)
+	if err != nil {
+		return policies.Verified{}, policies.Findings{}, err
+	}
+	verified, err := policies.Judge(c.Built.Release, of, found)
+	return verified, found, err
+}
+
 // settings are all that a target's being kept depends on beside its release.
-func (a *Agent) settings(j job, base *Baseline) (settings, error) {
-	of, err := base.demandsOf(j.repository, j.environment.Name)
+func (a *Agent) settings(j job, base *demands.Baseline) (settings, error) {
+	of, err := base.Demands(j.repository, j.environment.Name)
 	if err != nil {
 		return settings{}, err
 	}
 	s := settings{
 		drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout, prune: j.environment.Prune.Percent(),
-		baseline: base, demands: j.repository.fingerprint(j.environment.Name), health: j.repository.health.Digest(),
+		baseline: base, demands: j.repository.Fingerprint(j.environment.Name), health: j.repository.Health.Digest(),
 	}
 	if of.Commit.Signed != policies.SignedNone || of.Approvals > 0 {
 		// Each commit that changes nothing here is noted as accepted: a commit that

@@ -12,7 +12,7 @@ import (
 const module = "github.com/pawl-dev/pawl/"
 
 // order is the way imports point: each stage may use those before it.
-var order = []string{"environments", "gitsync", "render", "policies", "drift", "promote", "agent", "cmd/pawl"}
+var order = []string{"environments", "gitsync", "render", "policies", "drift", "promote", "agent/demands", "agent", "cmd/pawl"}
 
 // worlds are the modules that only edges and the command may reach, directly or not.
 var worlds = []string{

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -43,8 +44,8 @@ type settings struct {
 	drift         environments.DriftMode
 	healthTimeout environments.Duration
 	prune         int // Prune.Percent
-	baseline      *Baseline
-	demands       string         // of the repository, see repository.fingerprint
+	baseline      *demands.Baseline
+	demands       string         // of the repository, see demands.Demanded.Fingerprint
 	health        drift.Digest   // of the repository's health checks
 	commit        gitsync.Commit // where every commit has to be noted
 }

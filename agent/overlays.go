@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
 )
 
-// overlaysOf renders an environment's targets as they stand in a plan, whoever
+// overlaysOf renders an environment's targets as they stand in a repository, whoever
 // owns the environment. Nothing is applied; builds that the workers made are
 // not made again.
-func (a *Agent) overlaysOf(ctx context.Context, p *Plan, environment string) promote.EnvironmentState {
+func (a *Agent) overlaysOf(ctx context.Context, p *demands.Demanded, environment string) promote.EnvironmentState {
 	state := promote.EnvironmentState{Environment: environment, Commit: p.Revision.Commit}
 	for _, t := range p.Targets {
 		if t.Environment != environment {
@@ -48,7 +49,7 @@ func (a *Agent) build(ctx context.Context, rev gitsync.Revision, t environments.
 
 // bumped returns the kustomizations of the moves' targets with the new digests.
 // It tries them: what comes out of the overlays must be these digests.
-func (a *Agent) bumped(ctx context.Context, p *Plan, moves []promote.Move) (map[string][]byte, error) {
+func (a *Agent) bumped(ctx context.Context, p *demands.Demanded, moves []promote.Move) (map[string][]byte, error) {
 	rev := p.Revision
 	byTarget := map[environments.Target][]promote.Move{}
 	for _, m := range moves {
@@ -77,7 +78,7 @@ func (a *Agent) bumped(ctx context.Context, p *Plan, moves []promote.Move) (map[
 // arrives renders a target with its new kustomization. An entry of images: may
 // not reach an image, because kustomize compares names as text or another
 // transformer comes later; the same pull request would then be opened forever.
-func (a *Agent) arrives(ctx context.Context, p *Plan, t environments.Target, moves []promote.Move, file string, text []byte) error {
+func (a *Agent) arrives(ctx context.Context, p *demands.Demanded, t environments.Target, moves []promote.Move, file string, text []byte) error {
 	rev := p.Revision
 	tree, err := rev.Tree.With(map[string][]byte{file: text})
 	if err != nil {

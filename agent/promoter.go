@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
@@ -98,7 +99,7 @@ func (p *proposed) open() bool { return p.pull.State == promote.Open || p.pull.B
 // promoteAll decides for every environment that digests enter by pull request.
 // With look, open pull requests are looked at again even if nothing new is to
 // be proposed.
-func (a *Agent) promoteAll(ctx context.Context, p *Plan, look bool) (r round) {
+func (a *Agent) promoteAll(ctx context.Context, p *demands.Demanded, look bool) (r round) {
 	wanted := map[entering]bool{}
 	for _, environment := range p.Pipeline.Order() {
 		decision, ok := a.decide(ctx, p, environment)
@@ -130,7 +131,7 @@ func (a *Agent) promoteAll(ctx context.Context, p *Plan, look bool) (r round) {
 
 // decide says what may enter an environment; not ok if that is not for this
 // agent to decide.
-func (a *Agent) decide(ctx context.Context, p *Plan, environment environments.Environment) (promote.Decision, bool) {
+func (a *Agent) decide(ctx context.Context, p *demands.Demanded, environment environments.Environment) (promote.Decision, bool) {
 	sources, ok := a.sources(environment)
 	if !ok {
 		return promote.Decision{}, false
@@ -185,7 +186,7 @@ func (a *Agent) sources(e environments.Environment) (states []promote.Environmen
 
 // propose brings one pull request up to date, and merges it where the agent is
 // to do that.
-func (a *Agent) propose(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, look bool, r *round) {
+func (a *Agent) propose(ctx context.Context, p *demands.Demanded, e environments.Environment, batch promote.Batch, look bool, r *round) {
 	key := entering{e.Name, batch.Application}
 	files, err := a.bumped(ctx, p, batch.Moves)
 	if err != nil {
@@ -299,7 +300,7 @@ func (a *Agent) withdraw(ctx context.Context, key entering, why string, r *round
 // bring makes a pull request be as decided, and merges it where the agent is
 // to do that. Time has passed with GitHub since the decision, so it is made
 // once more before the merge: a source may have fallen ill.
-func (a *Agent) bring(ctx context.Context, p *Plan, e environments.Environment, batch promote.Batch, files map[string][]byte) (promote.PullRequest, error) {
+func (a *Agent) bring(ctx context.Context, p *demands.Demanded, e environments.Environment, batch promote.Batch, files map[string][]byte) (promote.PullRequest, error) {
 	base := promote.Base{Branch: a.options.Branch, Commit: p.Revision.Commit, Files: files}
 	pull, err := a.edges.Forge.Propose(ctx, promote.Propose(e.Name, batch, base))
 	if err != nil || pull.State != promote.Open || pull.Blocked != "" || e.Promotion.Merge != environments.MergeAuto {

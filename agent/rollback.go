@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -138,11 +139,7 @@ func (a *Agent) rollBack(ctx context.Context, cluster Cluster, j job, f failure)
 // mayReturn judges a good release anew, by what is demanded today and with
 // evidence looked up now, or as it was recorded where a registry cannot be asked.
 func (a *Agent) mayReturn(ctx context.Context, j job, g drift.Good) (policies.Verified, error) {
-	base, err := a.options.Baseline()
-	if err != nil {
-		return policies.Verified{}, &baselineUnreadable{err}
-	}
-	of, err := base.demandsOf(j.repository, j.environment.Name)
+	base, err := a.baseline()
 	if err != nil {
 		return policies.Verified{}, err
 	}
@@ -150,20 +147,18 @@ func (a *Agent) mayReturn(ctx context.Context, j job, g drift.Good) (policies.Ve
 	if err != nil {
 		return policies.Verified{}, err
 	}
-	facts := policies.Facts{Release: release, Environment: j.environment, At: a.now()}
-	edges := a.edges
-	edges.Evidence = recorded{a.edges.Evidence, g.Evidence}
-	found, err := gather(ctx, edges, of, facts, func() (*policies.Change, error) { return nil, nil })
+	edges := demands.Edges{Evidence: recorded{a.edges.Evidence, g.Evidence}, Policies: a.edges.Policies}
+	of, found, err := base.Examine(ctx, j.repository, j.environment, release, edges, a.now())
 	if err != nil {
 		return policies.Verified{}, err
 	}
-	return policies.Judge(release, of.Demands, found)
+	return policies.Judge(release, of, found)
 }
 
 // recorded is evidence as it was found when a release was judged, for where a
 // registry cannot be asked now.
 type recorded struct {
-	Evidence
+	demands.Evidence
 	found []policies.Evidence
 }
 
@@ -270,10 +265,6 @@ func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift
 // where the branch cannot be read at the start. Whatever the repository demanded
 // of it was met then; the agent's own demands are asked again.
 func (a *Agent) keepWithoutGit(ctx context.Context) {
-	nothing, err := policies.NewTightening(nil)
-	if err != nil {
-		panic(err) // of no rules there is nothing to be wrong
-	}
 	var g errgroup.Group
 	g.SetLimit(keptAtOnce)
 	for name, cluster := range a.edges.Clusters {
@@ -286,7 +277,7 @@ func (a *Agent) keepWithoutGit(ctx context.Context) {
 			if one.Target.Environment == name && one.Commit != "" {
 				g.Go(func() error {
 					a.keepRunning(ctx, job{
-						revision: gitsync.Revision{Commit: one.Commit}, target: one.Target, repository: &repository{commit: one.Commit, trust: nothing},
+						revision: gitsync.Revision{Commit: one.Commit}, target: one.Target, repository: demands.Nothing(one.Commit),
 						environment: environments.Environment{Name: name},
 					})
 					return nil
@@ -311,7 +302,7 @@ func (a *Agent) keepRunning(ctx context.Context, j job) {
 	if err != nil {
 		return // it is tried again with the commit
 	}
-	runs, ok := acceptedFor(accepted, j.target)
+	runs, ok := demands.AcceptedFor(accepted, j.target)
 	if !ok {
 		return
 	}

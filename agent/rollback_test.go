@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -175,7 +176,7 @@ func TestNothingReturnsThatMayNotRunToday(t *testing.T) {
 						w.mu.Lock()
 						w.outage = true
 						if signer == "not trusted today" {
-							w.baseline = &Baseline{Trust: newTrust(w.t)}
+							w.baseline = &demands.Baseline{Trust: newTrust(w.t)}
 						}
 						w.mu.Unlock()
 					}

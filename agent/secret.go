@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"github.com/pawl-dev/pawl/internal/mounted"
 )
 
 // SecretFile names the file that holds a secret. Secrets never stand in the
@@ -23,7 +25,7 @@ const maxSecretBytes = 64 << 10
 // that editors put at the end. An empty secret is an error: comparing with it,
 // or sending it, would never be what was meant.
 func (f SecretFile) Read() (Secret, error) {
-	file, err := openRegular(f.File)
+	file, err := mounted.Open(f.File)
 	if err != nil {
 		return Secret{}, fmt.Errorf("read secret: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -35,7 +36,7 @@ type reason struct {
 
 var reasons = []reason{
 	{"PipelineInvalid", stalled, "Mend pawl.yaml; `pawl check` shows the same problems before a push.", as[*environments.Problems]},
-	{"PipelineInvalid", stalled, "Add pawl.yaml to the root of the repository; environments/example has one to copy.", as[*pipelineMissing]},
+	{"PipelineInvalid", stalled, "Add pawl.yaml to the root of the repository; environments/example has one to copy.", as[*demands.PipelineMissing]},
 	{"EnvironmentMissing", stalled, "Put it back into pawl.yaml, or take it out of the agent's configuration. Nothing was deleted.", as[*environmentMissing]},
 	{"OverlayMissing", stalled, "Restore the overlay; nothing was deleted. To take an application out for good, see \"Retiring an application\" in docs/runbook.md.", as[*environments.Unusable]},
 	{"BranchGone", retry, "", as[*gitsync.BranchGone]},
@@ -53,9 +54,9 @@ var reasons = []reason{
 	{"CommitUnsigned", stalled, "", denied(policies.DeniedByCommit)},
 	{"ApprovalMissing", stalled, "", denied(policies.DeniedByApprovals)},
 	{"ReleaseRefused", stalled, "", as[*policies.Refusal]},
-	{"DemandsInvalid", stalled, "What a commit demands must be usable, or nothing can be judged by it. `pawl check` shows the same before a push.", as[*RepositoryProblem]},
-	{"LevelUnknown", stalled, "Name a level of the agent's configuration, or have the platform team add this one.", as[*unknownLevel]},
-	{"TrustUnreadable", retry, "Nothing new is applied until it can be read again; the agent goes on trying.", as[*baselineUnreadable]},
+	{"DemandsInvalid", stalled, "What a commit demands must be usable, or nothing can be judged by it. `pawl check` shows the same before a push.", as[*demands.RepositoryProblem]},
+	{"LevelUnknown", stalled, "Name a level of the agent's configuration, or have the platform team add this one.", as[*demands.LevelUnknown]},
+	{"TrustUnreadable", retry, "Nothing new is applied until it can be read again; the agent goes on trying.", as[*demands.BaselineUnreadable]},
 	{"HistoryUnknown", stalled, "", as[*gitsync.CommitUnavailable]},
 	{"HistoryUnknown", stalled, "", as[*gitsync.HistoryTooLong]},
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
@@ -114,13 +115,6 @@ func problem(err error) promote.Problem {
 	return p
 }
 
-// pipelineMissing says that a commit has no pawl.yaml.
-type pipelineMissing struct{ commit gitsync.Commit }
-
-func (e *pipelineMissing) Error() string {
-	return fmt.Sprintf("commit %s has no %s in its root", e.commit.Short(), PipelineFile)
-}
-
 // environmentMissing says that pawl.yaml does not have an environment that the
 // agent owns.
 type environmentMissing struct {
@@ -129,5 +123,5 @@ type environmentMissing struct {
 }
 
 func (e *environmentMissing) Error() string {
-	return fmt.Sprintf("%s: %s of commit %s has no such environment, which this agent owns; what runs there is kept", e.name, PipelineFile, e.commit.Short())
+	return fmt.Sprintf("%s: %s of commit %s has no such environment, which this agent owns; what runs there is kept", e.name, demands.PipelineFile, e.commit.Short())
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -24,7 +25,7 @@ func TestClassify(t *testing.T) {
 		fate fate
 	}{
 		{"a pawl.yaml that does not load waits for a person", &environments.Problems{}, "PipelineInvalid", stalled},
-		{"a commit without pawl.yaml waits for a person", &pipelineMissing{"abc"}, "PipelineInvalid", stalled},
+		{"a commit without pawl.yaml waits for a person", &demands.PipelineMissing{Commit: "abc"}, "PipelineInvalid", stalled},
 		{"an empty render waits for a person", &render.Empty{}, "RenderEmpty", stalled},
 		{"an unsigned image waits for a person", &policies.Refusal{Images: []policies.ImageRefusal{{}}}, "ImageRefused", stalled},
 		{"a policy that denies waits for a person", &policies.Refusal{Denials: []policies.Denial{{Kind: policies.DeniedByPolicy}}}, "PolicyDenied", stalled},

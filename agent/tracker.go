@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
@@ -50,7 +51,7 @@ func (a *Agent) tracker(ctx context.Context) {
 
 // track looks every tracked tag up once and commits what moved, in one commit.
 // What cannot be written holds nothing else up.
-func (a *Agent) track(ctx context.Context, p *Plan) error {
+func (a *Agent) track(ctx context.Context, p *demands.Demanded) error {
 	first := p.Pipeline.First()
 	if _, owned := a.edges.Clusters[first.Name]; !owned || len(first.Track) == 0 {
 		return nil

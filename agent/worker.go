@@ -7,6 +7,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/render"
@@ -19,7 +20,7 @@ type job struct {
 	target      environments.Target
 	// repository is what the revision demands, and declared the fields with
 	// images that it names.
-	repository *repository
+	repository *demands.Demanded
 	declared   []render.KindFields
 	// turned is to be woken when the health of what the job applies turns.
 	turned chan<- struct{}

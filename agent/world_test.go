@@ -20,6 +20,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -94,7 +95,7 @@ func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *w
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, trust: trust, files: maps.Clone(files), commits: 1, tag: hexOf("a"), unsigned: map[string]bool{}, goods: map[string][]drift.Good{}, held: map[string]*drift.Hold{}}
 		w.applies = func(context.Context, render.Release) error { return nil }
-		w.baseline = &Baseline{Trust: trust}
+		w.baseline = &demands.Baseline{Trust: trust}
 		w.forge.pulls, w.forge.files = map[string]*promote.PullRequest{}, map[int]map[string][]byte{}
 		prepare(w)
 		w.agent = New(Edges{
@@ -160,7 +161,7 @@ func (w *world) Fetch(context.Context) (gitsync.Revision, error) {
 	defer w.mu.Unlock()
 	tree := trees.FromMap(w.files)
 	if w.broken {
-		tree = gitsync.NewTree(map[string]gitsync.Entry{".": {Kind: gitsync.Folder}, PipelineFile: {Kind: gitsync.File}},
+		tree = gitsync.NewTree(map[string]gitsync.Entry{".": {Kind: gitsync.Folder}, demands.PipelineFile: {Kind: gitsync.File}},
 			func(gitsync.Entry) ([]byte, error) { return nil, errors.New("input/output error") })
 	}
 	return w.revision(tree), w.unread
@@ -212,7 +213,7 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 		Target: environments.Target{Environment: r.Target.Environment, Application: r.Target.Application},
 		Commit: r.Commit, Release: r.Digest, Demands: terms.Demands, At: time.Now(), Held: held != nil,
 	}
-	if before, ok := acceptedFor(w.accepted, r.Target); ok && terms.Returning {
+	if before, ok := demands.AcceptedFor(w.accepted, r.Target); ok && terms.Returning {
 		next.Commit, next.Demands = before.Commit, before.Demands
 	}
 	w.accepted = slices.DeleteFunc(w.accepted, func(a drift.Accepted) bool { return a.Target.String() == r.Target.String() })

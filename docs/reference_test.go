@@ -247,11 +247,11 @@ func TestLimitsThatAreConstantsAreTheCodes(t *testing.T) {
 		{"../policies/payload.go", "maxPredicateDepth", "Evidence", "| nesting"},
 		{"../policies/condition.go", "maxCondition", "Evidence", "| a condition"},
 		{"../policies/condition.go", "maxConditionCost", "Evidence", "| a condition"},
-		{"../agent/baselines_read.go", "maxFileBytes", "Evidence", "| a file of keys"},
-		{"../agent/baselines_read.go", "maxFolderBytes", "Evidence", "| a file of keys"},
-		{"../agent/baselines_read.go", "maxFolderFiles", "Evidence", "| a file of keys"},
-		{"../agent/baselines_read.go", "maxFolderDepth", "Evidence", "| a file of keys"},
-		{"../agent/change.go", "inspected", "Commits and approvals", "- Up to 5,000 commits"},
+		{"../internal/mounted/mounted.go", "maxFileBytes", "Evidence", "| a file of keys"},
+		{"../internal/mounted/mounted.go", "maxFolderBytes", "Evidence", "| a file of keys"},
+		{"../internal/mounted/mounted.go", "maxFolderFiles", "Evidence", "| a file of keys"},
+		{"../internal/mounted/mounted.go", "maxFolderDepth", "Evidence", "| a file of keys"},
+		{"../agent/demands/change.go", "inspected", "Commits and approvals", "- Up to 5,000 commits"},
 		{"../cmd/pawl/policies.go", "policiesAtOnce", "Limits", "| a policy |"},
 	} {
 		value := constant(t, want.file, want.name)

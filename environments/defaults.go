@@ -1,6 +1,10 @@
 package environments
 
-import "github.com/invopop/jsonschema"
+import (
+	"fmt"
+
+	"github.com/invopop/jsonschema"
+)
 
 // withDefaults fills what an environment leaves out, so that whoever reads a
 // loaded pipeline need not know the defaults.
@@ -38,6 +42,11 @@ func labelled(field string) any {
 
 // JSONSchemaExtend is read by the schema's writer.
 func (Track) JSONSchemaExtend(s *jsonschema.Schema) {
-	s.OneOf = []*jsonschema.Schema{{Required: []string{"tag"}}, {Required: []string{"semver"}}}
-	s.Extras = map[string]any{"errorMessage": "must have exactly one of tag and semver"}
+	ExactlyOne(s, "tag", "semver")
+}
+
+// ExactlyOne makes a schema demand one of two fields, and not both.
+func ExactlyOne(s *jsonschema.Schema, a, b string) {
+	s.OneOf = []*jsonschema.Schema{{Required: []string{a}}, {Required: []string{b}}}
+	s.Extras = map[string]any{"errorMessage": fmt.Sprintf("must have exactly one of %s and %s", a, b)}
 }

@@ -45,6 +45,14 @@ type CommitInfo struct {
 	Signature Signature
 }
 
+// Info is the revision without its tree.
+func (r Revision) Info() CommitInfo {
+	return CommitInfo{
+		Commit: r.Commit, Parents: r.Parents, Author: r.Author, Committed: r.Committed,
+		Subject: r.Subject, Words: r.Words, Signature: r.Signature,
+	}
+}
+
 // Line is how a branch came from one commit, the base, to another, the head.
 //
 // Only what commits say of their parents counts. Their dates are whatever their

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	standin "github.com/pawl-dev/pawl/internal/testworld/github"
@@ -71,7 +72,7 @@ func (s *story) blocked(environment, says string) (number int) {
 
 func TestProductionTakesOnlyWhatTwoPeopleApproved(t *testing.T) {
 	s := tell(t, testworld.ShopOptions{Environments: []string{"dev", "production"}, Configure: func(_ *testworld.Shop, c *agent.Config) error {
-		c.Levels = []agent.LevelConfig{{Name: "pci", Approvals: 2}}
+		c.Levels = []demands.LevelConfig{{Name: "pci", Approvals: 2}}
 		c.Environments[1].Level = "pci"
 		return nil
 	}})

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -46,7 +46,7 @@ first promotion.`,
 			if report, err = checkTargets(cmd.Context(), c, config, progressOn(cmd.ErrOrStderr())); err != nil {
 				return err
 			}
-			if err := agent.CheckDemands(c.Plan, regoPolicies{}); err != nil {
+			if err := demands.Check(c.Repository, regoPolicies{}); err != nil {
 				report.Problems, report.err = problemsOf(err), err
 			}
 		}

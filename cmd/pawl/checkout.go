@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/gitsync/worktree"
@@ -21,7 +22,7 @@ import (
 // checkout is a config repo on disk, as the commands that work offline see it.
 type checkout struct {
 	folder string
-	agent.Plan
+	demands.Repository
 }
 
 // repoFlag adds --repo to a command.
@@ -36,7 +37,7 @@ func openCheckout(folder string) (*checkout, error) {
 		if err != nil {
 			return nil, err
 		}
-		if folder, err = worktree.Find(here, agent.PipelineFile); err != nil {
+		if folder, err = worktree.Find(here, demands.PipelineFile); err != nil {
 			return nil, err
 		}
 	}
@@ -44,14 +45,14 @@ func openCheckout(folder string) (*checkout, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := tree.Lookup(agent.PipelineFile); !ok {
-		return nil, fmt.Errorf("no %s in %s: name the folder of a config repo with --repo", agent.PipelineFile, folder)
+	if _, ok := tree.Lookup(demands.PipelineFile); !ok {
+		return nil, fmt.Errorf("no %s in %s: name the folder of a config repo with --repo", demands.PipelineFile, folder)
 	}
-	plan, err := agent.ReadPlan(gitsync.Revision{Tree: tree, Subject: "working tree"})
+	repository, err := demands.ReadRepository(gitsync.Revision{Tree: tree, Subject: "working tree"})
 	if err != nil {
 		return nil, answerNo{err}
 	}
-	return &checkout{folder: folder, Plan: plan}, nil
+	return &checkout{folder: folder, Repository: repository}, nil
 }
 
 // render renders a target as an agent does, in a process of its own.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/oci"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -91,7 +92,7 @@ func pullSecrets(config agent.Config) func(context.Context) ([]byte, error) {
 			if p.File != "" {
 				text, err = os.ReadFile(p.File)
 			} else {
-				text, err = secret(ctx, agent.SecretKey{Name: p.Secret, Key: dockerConfigKey})
+				text, err = secret(ctx, demands.SecretKey{Name: p.Secret, Key: dockerConfigKey})
 			}
 			if err != nil {
 				return nil, fmt.Errorf("read the registries' credentials: %w", err)

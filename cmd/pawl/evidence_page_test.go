@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
@@ -64,13 +64,13 @@ func TestTheConfigurationOfTheEvidencePageIsUsable(t *testing.T) {
 		t.Fatal(err)
 	}
 	options := baselineOptions(config)
-	options.Secret = func(_ context.Context, k agent.SecretKey) ([]byte, error) {
-		if k != (agent.SecretKey{Name: "cosign", Key: "platform.pub"}) {
+	options.Secret = func(_ context.Context, k demands.SecretKey) ([]byte, error) {
+		if k != (demands.SecretKey{Name: "cosign", Key: "platform.pub"}) {
 			return nil, fmt.Errorf("there is no Secret %+v", k)
 		}
 		return keys[k.Key], nil
 	}
-	base, err := agent.NewBaselines(config, options).Get()
+	base, err := config.Baselines(options).Get()
 	if err != nil {
 		t.Fatal(err)
 	}

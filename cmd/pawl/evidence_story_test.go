@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
@@ -25,8 +26,8 @@ func TestALevelDemandsMoreEvidence(t *testing.T) {
 	none := 0
 	s := tell(t, testworld.ShopOptions{Environments: []string{"dev", "production"}, Configure: func(s *testworld.Shop, c *agent.Config) error {
 		key, err := s.File("scanner.pub", scanner.Public())
-		scans := []agent.KeyConfig{{Name: "scanner", File: key}}
-		c.Levels = []agent.LevelConfig{{Name: "pci", Trust: []agent.TrustConfig{{Images: "**", Attestations: []agent.AttestationConfig{
+		scans := []demands.KeyConfig{{Name: "scanner", File: key}}
+		c.Levels = []demands.LevelConfig{{Name: "pci", Trust: []demands.TrustConfig{{Images: "**", Attestations: []demands.AttestationConfig{
 			{AttestationDemand: environments.AttestationDemand{Type: "cyclonedx"}, Keys: scans},
 			{AttestationDemand: environments.AttestationDemand{
 				Type: "vuln", Match: environments.MatchEvery,

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/cosign"
@@ -52,7 +53,7 @@ func (e *examined) judge() (policies.Verified, error) {
 
 // examine renders the target and finds out about it, as the agent does.
 func (s *subject) examine(ctx context.Context, show progress) (*examined, error) {
-	base, err := agent.NewBaselines(s.config, baselineOptions(s.config)).Get()
+	base, err := s.config.Baselines(baselineOptions(s.config)).Get()
 	if err != nil {
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
@@ -67,12 +68,17 @@ func (s *subject) examine(ctx context.Context, show progress) (*examined, error)
 		return nil, asAnswer(ctx, err)
 	}
 	show.say("looking for evidence of %s", count(len(release.Images), "image"))
-	edges := agent.Edges{Evidence: cosign.New(client, cosign.Options{}), Policies: regoPolicies{}}
-	demands, found, err := base.Examine(ctx, s.checkout.Plan, release, edges, time.Now())
+	edges := demands.Edges{Evidence: cosign.New(client, cosign.Options{}), Policies: regoPolicies{}}
+	environment, _ := s.checkout.Pipeline.Environment(s.target.Environment) // it has the target
+	demanded, err := base.Demand(s.checkout.Repository, edges.Policies)
 	if err != nil {
 		return nil, asAnswer(ctx, err)
 	}
-	return &examined{release, demands, found}, nil
+	of, found, err := base.Examine(ctx, demanded, environment, release, edges, time.Now())
+	if err != nil {
+		return nil, asAnswer(ctx, err)
+	}
+	return &examined{release, of, found}, nil
 }
 
 // asAnswer tells a refusal from a question that could not be asked, because a

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
-	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/render"
@@ -20,7 +20,7 @@ import (
 // README says.
 func TestTheExampleRepoSatisfiesShippedPolicies(t *testing.T) {
 	t.Parallel()
-	var asked []agent.Policy
+	var asked []demands.Policy
 	for _, name := range []string{"no-plaintext-secrets", "restricted-pods", "resource-limits"} {
 		p, err := regoPolicies{}.Shipped(name, name, nil)
 		if err != nil {
@@ -42,11 +42,11 @@ func TestTheExampleRepoSatisfiesShippedPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := fs.ReadFile(environments.Example(), agent.PipelineFile)
+	text, err := fs.ReadFile(environments.Example(), demands.PipelineFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pipeline, err := environments.Load(agent.PipelineFile, text)
+	pipeline, err := environments.Load(demands.PipelineFile, text)
 	if err != nil {
 		t.Fatal(err)
 	}

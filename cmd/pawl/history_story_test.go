@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 )
@@ -38,10 +39,10 @@ func TestCommitsThatNobodySignedAreNotDeployed(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			c.Commits.Signers = append(c.Commits.Signers, agent.KeyConfig{Name: name, File: file})
+			c.Commits.Signers = append(c.Commits.Signers, demands.KeyConfig{Name: name, File: file})
 		}
 		c.Commits.GitHub = true
-		c.Levels = []agent.LevelConfig{{Name: "standard", Commits: agent.CommitsHead}, {Name: "pci", Commits: agent.CommitsEvery}}
+		c.Levels = []demands.LevelConfig{{Name: "standard", Commits: demands.CommitsHead}, {Name: "pci", Commits: demands.CommitsEvery}}
 		c.Environments[0].Level, c.Environments[1].Level = "standard", "pci"
 		return nil
 	}})

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
@@ -32,11 +33,11 @@ func newSigstore(t *testing.T) *sigstore.Sigstore {
 
 // trustingWorkflow configures an agent that trusts nobody but the workflow, as
 // the private Sigstore vouches for it.
-func trustingWorkflow(private *sigstore.Sigstore, attested ...agent.AttestationConfig) testworld.ShopOptions {
+func trustingWorkflow(private *sigstore.Sigstore, attested ...demands.AttestationConfig) testworld.ShopOptions {
 	return testworld.ShopOptions{Configure: func(s *testworld.Shop, c *agent.Config) error {
 		root, err := s.File("trusted_root.json", private.TrustedRoot())
-		c.Sigstore = []agent.SigstoreConfig{{Name: "private", TrustedRoot: root}}
-		c.Trust = []agent.TrustConfig{{
+		c.Sigstore = []demands.SigstoreConfig{{Name: "private", TrustedRoot: root}}
+		c.Trust = []demands.TrustConfig{{
 			Images: s.Image("*"), Keyless: []environments.Identity{{Name: "release workflow", Issuer: releaseWorkflow.Issuer, Subject: releaseWorkflow.Subject}}, Attestations: attested,
 		}}
 		return err
@@ -103,7 +104,7 @@ func TestOnlyWhatTheWorkflowSignedIsApplied(t *testing.T) {
 func TestOnlyWhatWasBuiltFromOurSourceIsApplied(t *testing.T) {
 	private := newSigstore(t)
 	const source, branch = "https://github.com/acme/web", "refs/heads/main"
-	s := tell(t, trustingWorkflow(private, agent.AttestationConfig{AttestationDemand: environments.AttestationDemand{
+	s := tell(t, trustingWorkflow(private, demands.AttestationConfig{AttestationDemand: environments.AttestationDemand{
 		Type: "slsaprovenance1", Provenance: &environments.Provenance{Builder: releaseWorkflow.Subject, Source: source, Ref: branch},
 	}}))
 	client := s.World.Registry.Client()

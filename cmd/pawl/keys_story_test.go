@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 )
@@ -15,7 +16,7 @@ import (
 func TestAKeyIsReplacedWithoutARestart(t *testing.T) {
 	const secret = "akeyisreplacedwithoutarestart"
 	s := tell(t, testworld.ShopOptions{Configure: func(_ *testworld.Shop, c *agent.Config) error {
-		c.Trust[0].Keys = append(c.Trust[0].Keys, agent.KeyConfig{Name: "vault", Secret: &agent.SecretKey{Name: secret, Key: "cosign.pub"}})
+		c.Trust[0].Keys = append(c.Trust[0].Keys, demands.KeyConfig{Name: "vault", Secret: &demands.SecretKey{Name: secret, Key: "cosign.pub"}})
 		return nil
 	}})
 	client := s.World.Registry.Client()

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
@@ -15,7 +15,7 @@ import (
 // regoPolicies are the agent's way to policies in Rego.
 type regoPolicies struct{}
 
-func (regoPolicies) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (agent.Policy, error) {
+func (regoPolicies) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (demands.Policy, error) {
 	files, err := rego.Files(tree, folder)
 	if err != nil {
 		return nil, err
@@ -23,7 +23,7 @@ func (regoPolicies) Compile(name string, tree fs.FS, folder string, parameters m
 	return rego.Compile(name, files, parameters)
 }
 
-func (regoPolicies) Shipped(name, from string, parameters map[string]any) (agent.Policy, error) {
+func (regoPolicies) Shipped(name, from string, parameters map[string]any) (demands.Policy, error) {
 	files, err := shipped.Files(from)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func (regoPolicies) Shipped(name, from string, parameters map[string]any) (agent
 }
 
 // Ask makes one input for all policies.
-func (regoPolicies) Ask(ctx context.Context, facts policies.Facts, list []agent.Policy) ([]policies.PolicyResult, error) {
+func (regoPolicies) Ask(ctx context.Context, facts policies.Facts, list []demands.Policy) ([]policies.PolicyResult, error) {
 	input, err := rego.NewInput(facts)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-github/v60/github"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/testworld"
 )
 
@@ -144,8 +145,8 @@ spec:
 
 func TestALevelDemandsShippedPolicies(t *testing.T) {
 	s := tell(t, testworld.ShopOptions{Configure: func(_ *testworld.Shop, c *agent.Config) error {
-		c.Policies = []agent.PolicyConfig{{Name: "restricted-pods", Shipped: "restricted-pods"}, {Name: "no-plaintext-secrets", Shipped: "no-plaintext-secrets"}}
-		c.Levels = []agent.LevelConfig{{Name: "standard", Policies: []string{"restricted-pods"}}, {Name: "pci", Policies: []string{"no-plaintext-secrets"}}}
+		c.Policies = []demands.PolicyConfig{{Name: "restricted-pods", Shipped: "restricted-pods"}, {Name: "no-plaintext-secrets", Shipped: "no-plaintext-secrets"}}
+		c.Levels = []demands.LevelConfig{{Name: "standard", Policies: []string{"restricted-pods"}}, {Name: "pci", Policies: []string{"no-plaintext-secrets"}}}
 		c.Environments[0].Level = "standard"
 		return nil
 	}})

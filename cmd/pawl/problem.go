@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 
-	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -26,7 +26,7 @@ func problemsOf(err error) []problem {
 		broken   *render.Error
 		empty    *render.Empty
 		unpinned *render.UnpinnedError
-		demands  *agent.RepositoryProblem
+		demanded *demands.RepositoryProblem
 	)
 	switch {
 	case errors.As(err, &document):
@@ -41,8 +41,8 @@ func problemsOf(err error) []problem {
 			list = append(list, problem{File: u.File, Line: u.Line, Object: u.Object, Field: u.Field, Text: "image " + u.Reference + " is not pinned"})
 		}
 		return list
-	case errors.As(err, &demands):
-		return []problem{{File: agent.PipelineFile, Field: demands.Field, Text: demands.Err.Error()}}
+	case errors.As(err, &demanded):
+		return []problem{{File: demands.PipelineFile, Field: demanded.Field, Text: demanded.Err.Error()}}
 	case errors.As(err, &unusable):
 		return []problem{{File: unusable.Target.Overlay, Text: unusable.Reason}}
 	case errors.As(err, &empty):

@@ -11,11 +11,12 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 )
 
 // secrets reads entries of Secrets in the agent's namespace: of the cluster it
 // runs in, or else of its first environment. It connects when it is first used.
-func secrets(config agent.Config) func(context.Context, agent.SecretKey) ([]byte, error) {
+func secrets(config agent.Config) func(context.Context, demands.SecretKey) ([]byte, error) {
 	connected := sync.OnceValues(func() (*corev1.CoreV1Client, error) {
 		access, err := ownCluster(config)
 		if err != nil {
@@ -23,7 +24,7 @@ func secrets(config agent.Config) func(context.Context, agent.SecretKey) ([]byte
 		}
 		return corev1.NewForConfig(access)
 	})
-	return func(ctx context.Context, k agent.SecretKey) ([]byte, error) {
+	return func(ctx context.Context, k demands.SecretKey) ([]byte, error) {
 		doing := fmt.Sprintf("read Secret %s/%s", config.Namespace, k.Name)
 		client, err := connected()
 		if err != nil {

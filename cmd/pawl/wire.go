@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/agent/lease"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/drift/cluster"
@@ -68,7 +69,7 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	}
 	demanded := baselineOptions(config)
 	demanded.Log = log
-	baselines := agent.NewBaselines(config, demanded)
+	baselines := config.Baselines(demanded)
 	if _, err := baselines.Get(); err != nil { // what is wrong from the start stops the start
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
@@ -126,8 +127,8 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 }
 
 // baselineOptions are what the configuration's demands are read with.
-func baselineOptions(config agent.Config) agent.BaselineOptions {
-	return agent.BaselineOptions{Policies: regoPolicies{}, Secret: secrets(config), CheckRoot: cosign.CheckRoot}
+func baselineOptions(config agent.Config) demands.Options {
+	return demands.Options{Policies: regoPolicies{}, Secret: secrets(config), CheckRoot: cosign.CheckRoot}
 }
 
 // appID is the agent's own App, 0 if it has none.

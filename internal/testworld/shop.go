@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	"github.com/pawl-dev/pawl/internal/testworld/github"
@@ -105,12 +106,12 @@ func (s *Shop) configure(o ShopOptions, kubeconfig, secret string) error {
 	}
 	c := agent.Config{
 		APIVersion: "pawl.dev/v1alpha1", Kind: "Agent",
-		Repository: agent.RepositoryConfig{URL: s.Repository.URL()},
-		GitHub:     agent.GitHubConfig{API: s.World.GitHub.URL() + "/api/v3/"},
-		Trust:      []agent.TrustConfig{{Images: s.Image("*"), Keys: []agent.KeyConfig{{Name: "release", File: key}}}},
-		Registries: []agent.RegistryConfig{{Host: s.World.Registry.Host(), Insecure: true}},
-		Tags:       agent.TagsConfig{Poll: environments.Duration(time.Second)},
-		HTTP:       agent.HTTPConfig{Public: s.Public, Internal: s.Internal},
+		Repository:     agent.RepositoryConfig{URL: s.Repository.URL()},
+		GitHub:         agent.GitHubConfig{API: s.World.GitHub.URL() + "/api/v3/"},
+		BaselineConfig: demands.BaselineConfig{Trust: []demands.TrustConfig{{Images: s.Image("*"), Keys: []demands.KeyConfig{{Name: "release", File: key}}}}},
+		Registries:     []agent.RegistryConfig{{Host: s.World.Registry.Host(), Insecure: true}},
+		Tags:           agent.TagsConfig{Poll: environments.Duration(time.Second)},
+		HTTP:           agent.HTTPConfig{Public: s.Public, Internal: s.Internal},
 	}
 	if o.WithToken {
 		path, err := s.File("token", []byte(s.World.GitHub.AddUser("pawl-bot")))

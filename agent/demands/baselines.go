@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/pawl-dev/pawl/internal/mounted"
 	"github.com/pawl-dev/pawl/policies"
 )
 
@@ -16,8 +17,9 @@ import (
 // or Secrets changes: a key can be rotated and a trust root renewed without a
 // restart. It is safe for concurrent use.
 type Baselines struct {
-	config  Config
-	options BaselineOptions
+	config       BaselineConfig
+	environments map[string]EnvironmentBaseline
+	options      Options
 
 	mu   sync.Mutex
 	last *Baseline
@@ -31,8 +33,8 @@ type Baselines struct {
 	roots map[string]*rootCopy // the last good ones, by name
 }
 
-// BaselineOptions are what a baseline is made with.
-type BaselineOptions struct {
+// Options are what a baseline is made with.
+type Options struct {
 	// Policies compiles those of the configuration.
 	Policies Policies
 	// Secret reads an entry of a Secret in the agent's namespace.
@@ -56,11 +58,11 @@ const (
 )
 
 // NewBaselines reads nothing yet.
-func NewBaselines(config Config, o BaselineOptions) *Baselines {
+func NewBaselines(config BaselineConfig, environments map[string]EnvironmentBaseline, o Options) *Baselines {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Baselines{config: config, options: o, roots: map[string]*rootCopy{}}
+	return &Baselines{config: config, environments: environments, options: o, roots: map[string]*rootCopy{}}
 }
 
 // Get returns the baseline as it is now: the same one as long as nothing has
@@ -99,7 +101,7 @@ func (b *Baselines) renew(now time.Time) error {
 	if b.last != nil && digest == b.made {
 		return nil
 	}
-	next, err := newBaseline(b.config, found, b.options.Policies)
+	next, err := newBaseline(b.config, b.environments, found, b.options.Policies)
 	if err != nil {
 		return err
 	}
@@ -159,7 +161,7 @@ func (b *Baselines) look() map[string]look {
 		if p.Folder == "" {
 			continue
 		}
-		err := walkMounted(p.Folder, func(file, _ string, info fs.FileInfo) error {
+		err := mounted.Walk(p.Folder, func(file, _ string, info fs.FileInfo) error {
 			looks[file] = look{info: info}
 			return nil
 		})

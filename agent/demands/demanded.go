@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"crypto/sha256"
@@ -13,9 +13,12 @@ import (
 	"github.com/pawl-dev/pawl/policies"
 )
 
-// repository is what a revision's pawl.yaml demands beside the baseline.
-type repository struct {
-	commit   gitsync.Commit
+// Demanded is what a repository's pawl.yaml demands beside the baseline.
+type Demanded struct {
+	Repository
+	// Health is how the health of custom resources is told.
+	Health drift.HealthChecks
+
 	trust    policies.Trust
 	policies []Policy
 	levels   map[string]string // by environment
@@ -23,7 +26,6 @@ type repository struct {
 	// this was read from: files and folders.
 	settings map[string]string
 	files    []string
-	health   drift.HealthChecks
 }
 
 // RepositoryProblem says that what a commit demands cannot be used. Nothing
@@ -40,39 +42,39 @@ func (e *RepositoryProblem) Error() string {
 
 func (e *RepositoryProblem) Unwrap() error { return e.Err }
 
-// readRepository makes a revision's demands usable: it reads the keys and
-// compiles the policies that lie in the revision, and its health checks.
-func readRepository(p Plan, base *Baseline, compiler Policies) (*repository, error) {
-	r := &repository{
-		commit: p.Revision.Commit, levels: map[string]string{}, settings: map[string]string{},
+// Demand makes a repository's demands usable: it reads the keys and compiles
+// the policies that lie in the revision, and its health checks.
+func (b *Baseline) Demand(p Repository, compiler Policies) (*Demanded, error) {
+	d := &Demanded{
+		Repository: p, levels: map[string]string{}, settings: map[string]string{},
 		files: slices.Concat([]string{PipelineFile}, p.Pipeline.Spec.Policies),
 	}
 	for _, t := range p.Pipeline.Spec.Trust {
 		for _, k := range t.Keys {
-			r.files = append(r.files, k.File)
+			d.files = append(d.files, k.File)
 		}
 		for _, a := range t.Attestations {
 			for _, k := range a.Keys {
-				r.files = append(r.files, k.File)
+				d.files = append(d.files, k.File)
 			}
 		}
 	}
-	fail := func(field string, err error) (*repository, error) {
-		return nil, &RepositoryProblem{Commit: r.commit, Field: field, Err: err}
+	fail := func(field string, err error) (*Demanded, error) {
+		return nil, &RepositoryProblem{Commit: p.Revision.Commit, Field: field, Err: err}
 	}
 	for _, e := range p.Pipeline.Spec.Environments {
-		r.levels[e.Name] = e.Level
+		d.levels[e.Name] = e.Level
 		settings, err := json.Marshal(e)
 		if err != nil {
 			return fail("spec.environments", err)
 		}
-		r.settings[e.Name] = string(settings)
+		d.settings[e.Name] = string(settings)
 	}
-	rules, field, err := rulesOf(p, base.root)
+	rules, field, err := rulesOf(p, b.root)
 	if err != nil {
 		return fail(field, err)
 	}
-	if r.trust, err = policies.NewTightening(rules); err != nil {
+	if d.trust, err = policies.NewTightening(rules); err != nil {
 		return fail("spec", err)
 	}
 	for i, folder := range p.Pipeline.Spec.Policies {
@@ -80,20 +82,30 @@ func readRepository(p Plan, base *Baseline, compiler Policies) (*repository, err
 		if err != nil {
 			return fail(fmt.Sprintf("spec.policies[%d]", i), err)
 		}
-		r.policies = append(r.policies, policy)
+		d.policies = append(d.policies, policy)
 	}
-	if r.health, field, err = drift.NewHealthChecks(p.Pipeline.Spec.Health); err != nil {
+	if d.Health, field, err = drift.NewHealthChecks(p.Pipeline.Spec.Health); err != nil {
 		return fail("spec.health"+field, err)
 	}
-	return r, nil
+	return d, nil
 }
 
-// CheckDemands reports whether what a revision demands can be used, as far as
-// that can be told without an agent's configuration: trust roots are taken to
-// be there.
-func CheckDemands(p Plan, compiler Policies) error {
+// Nothing is what a commit that cannot be read is taken to demand, where what
+// runs already met its demands.
+func Nothing(commit gitsync.Commit) *Demanded {
+	trust, err := policies.NewTightening(nil)
+	if err != nil {
+		panic(err) // of no rules there is nothing to be wrong
+	}
+	return &Demanded{Repository: Repository{Revision: gitsync.Revision{Commit: commit}}, trust: trust}
+}
+
+// Check reports whether what a repository demands can be used, as far as that
+// can be told without an agent's configuration: trust roots are taken to be
+// there.
+func Check(r Repository, compiler Policies) error {
 	someRoot := &Baseline{anyRoot: true}
-	_, err := readRepository(p, someRoot, compiler)
+	_, err := someRoot.Demand(r, compiler)
 	return err
 }
 
@@ -103,7 +115,7 @@ func repositoryPolicy(folder string) string { return "./" + folder }
 
 // rulesOf reads the rules of pawl.yaml, with the keys that lie beside it. An
 // error comes with the field that it is about.
-func rulesOf(p Plan, root func(string) (policies.Root, error)) (rules []policies.Rule, field string, err error) {
+func rulesOf(p Repository, root func(string) (policies.Root, error)) (rules []policies.Rule, field string, err error) {
 	identities := func(at string, list []environments.Identity) ([]policies.Identity, error) {
 		var out []policies.Identity
 		for i, one := range list {
@@ -158,41 +170,41 @@ func rulesOf(p Plan, root func(string) (policies.Root, error)) (rules []policies
 
 // alike reports whether two trees are the same in all that the demands and
 // settings were read from.
-func (r *repository) alike(a, b gitsync.Tree) bool {
-	return !slices.ContainsFunc(r.files, func(file string) bool {
+func (d *Demanded) alike(a, b gitsync.Tree) bool {
+	return !slices.ContainsFunc(d.files, func(file string) bool {
 		x, _ := a.Lookup(file)
 		y, _ := b.Lookup(file)
 		return x.Kind != y.Kind || x.Hash != y.Hash
 	})
 }
 
-// fingerprint identifies what the repository demands of an environment, and how
+// Fingerprint identifies what the repository demands of an environment, and how
 // it wants it kept.
-func (r *repository) fingerprint(environment string) string {
+func (d *Demanded) Fingerprint(environment string) string {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q %q %q", r.levels[environment], r.settings[environment], policies.Demands{Trust: r.trust}.Fingerprint())
-	for _, p := range r.policies {
+	fmt.Fprintf(hash, "%q %q %q", d.levels[environment], d.settings[environment], policies.Demands{Trust: d.trust}.Fingerprint())
+	for _, p := range d.policies {
 		fmt.Fprintf(hash, " %q %q", p.Name(), p.ID())
 	}
 	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
 }
 
 // add adds what the repository demands of an environment.
-func (r *repository) add(a asked, base *Baseline, environment string) (asked, error) {
+func (d *Demanded) add(a asked, base *Baseline, environment string) (asked, error) {
 	more := policies.NoDemands()
-	more.Trust = r.trust
-	for _, p := range r.policies {
+	more.Trust = d.trust
+	for _, p := range d.policies {
 		more.Policies = append(more.Policies, p.Name())
 	}
-	return base.addLevel(a.add(more, r.policies), environment, r.levels[environment])
+	return base.addLevel(a.add(more, d.policies), environment, d.levels[environment])
 }
 
 // before is the repository's demands under names of their own, to be asked
 // beside those of a later commit: the same folder may hold something else now.
-func (r *repository) before(now *repository) *repository {
-	earlier := *r
+func (d *Demanded) before(now *Demanded) *Demanded {
+	earlier := *d
 	earlier.policies = nil
-	for _, p := range r.policies {
+	for _, p := range d.policies {
 		same := false
 		for _, n := range now.policies {
 			same = same || n.Name() == p.Name() && n.ID() == p.ID()

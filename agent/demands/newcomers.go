@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
 )
 
 // newcomers are targets that nothing was ever accepted for. A commit must not
@@ -17,49 +18,51 @@ type newcomers struct {
 	before map[string]drift.Accepted // by target
 }
 
-// came takes in the targets of an environment, before any of them is worked on
-// at the same commit.
-func (n *newcomers) came(targets []environments.Target, accepted []drift.Accepted) {
+// Came takes in the targets of an environment and what it was brought to, before
+// any of them is worked on at the same commit.
+func (g *Gatherer) Came(targets []environments.Target, accepted []drift.Accepted) {
+	n := &g.newcomers
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, t := range targets {
 		if _, waiting := n.before[t.String()]; waiting {
 			continue // since an earlier commit
 		}
-		if _, known := acceptedFor(accepted, t); !known {
+		if _, known := AcceptedFor(accepted, t); !known {
 			n.before[t.String()] = newestIn(accepted, t.Environment)
 		}
 	}
 }
 
-// lastAccepted is what a job's release is compared with: what its target was
-// brought to, or for a newcomer its environment.
-func (a *Agent) lastAccepted(ctx context.Context, cluster Cluster, j job) (drift.Accepted, error) {
+// LastAccepted is what a target's release at a revision is compared with: what the
+// target was brought to, or for a newcomer its environment.
+func (g *Gatherer) LastAccepted(ctx context.Context, cluster Accepted, t environments.Target, rev gitsync.Revision) (drift.Accepted, error) {
 	all, err := cluster.Accepted(ctx)
 	if err != nil {
-		return drift.Accepted{}, fmt.Errorf("%s: find out what was accepted last: %w", j.target, err)
+		return drift.Accepted{}, fmt.Errorf("%s: find out what was accepted last: %w", t, err)
 	}
-	n := &a.newcomers
+	n := &g.newcomers
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if known, ok := acceptedFor(all, j.target); ok {
-		delete(n.before, j.target.String())
+	if known, ok := AcceptedFor(all, t); ok {
+		delete(n.before, t.String())
 		return known, nil
 	}
-	if before, ok := n.before[j.target.String()]; ok {
+	if before, ok := n.before[t.String()]; ok {
 		return before, nil
 	}
 	// The cluster could not be asked when it came, and others may have been
 	// brought to its commit meanwhile.
-	if len(j.revision.Parents) > 0 && newestIn(all, j.target.Environment).Commit != "" {
-		return drift.Accepted{Commit: j.revision.Parents[0]}, nil
+	if len(rev.Parents) > 0 && newestIn(all, t.Environment).Commit != "" {
+		return drift.Accepted{Commit: rev.Parents[0]}, nil
 	}
 	return drift.Accepted{}, nil
 }
 
-// remember notes in the cluster what a refused newcomer is compared with, so
+// Refused notes in the cluster what a refused newcomer is compared with, so
 // that a restart does not forget it.
-func (n *newcomers) remember(ctx context.Context, cluster Cluster, t environments.Target) error {
+func (g *Gatherer) Refused(ctx context.Context, cluster Accepted, t environments.Target) error {
+	n := &g.newcomers
 	n.mu.Lock()
 	before, waits := n.before[t.String()]
 	n.mu.Unlock()
@@ -70,7 +73,8 @@ func (n *newcomers) remember(ctx context.Context, cluster Cluster, t environment
 	return cluster.Note(ctx, before)
 }
 
-func acceptedFor(all []drift.Accepted, t environments.Target) (drift.Accepted, bool) {
+// AcceptedFor is what a target was last brought to, if it ever was to anything.
+func AcceptedFor(all []drift.Accepted, t environments.Target) (drift.Accepted, bool) {
 	for _, one := range all {
 		if one.Target.String() == t.String() && one.Commit != "" {
 			return one, true

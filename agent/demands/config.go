@@ -1,6 +1,30 @@
-package agent
+package demands
 
-import "github.com/pawl-dev/pawl/environments"
+import (
+	_ "embed"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// The comments of the fields below are also the descriptions in the JSON
+// Schema that editors show: write them for whoever configures an agent.
+
+// BaselineConfig is the part of the agent's configuration that demands: what no
+// commit can weaken.
+type BaselineConfig struct {
+	// What must be known of an image before it runs, in every environment. An
+	// image that no rule matches is refused; where several match, each must be
+	// satisfied. Neither levels nor pawl.yaml let an image run that none matches.
+	Trust []TrustConfig `json:"trust" jsonschema:"minItems=1,maxItems=1000"`
+	// The Sigstore instances that vouch for keyless signers.
+	Sigstore []SigstoreConfig `json:"sigstore,omitempty" jsonschema:"minItems=1,maxItems=20"`
+	// Policies that levels name.
+	Policies []PolicyConfig `json:"policies,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// Compliance levels that environments name.
+	Levels []LevelConfig `json:"levels,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// Whose signatures on commits count where a level demands them.
+	Commits CommitsConfig `json:"commits,omitempty,omitzero"`
+}
 
 // TrustConfig demands evidence of the images that it matches.
 type TrustConfig struct {
@@ -123,20 +147,7 @@ type CommitsConfig struct {
 	GitHub bool `json:"github,omitempty"`
 }
 
-// Rewrites says what happens when the branch was rewritten, so that what was
-// deployed last is no ancestor of its head any more.
-type Rewrites string
-
-const (
-	RewritesStop   Rewrites = "stop"   // nothing changes until a person acts; the default
-	RewritesFollow Rewrites = "follow" // the new head counts like any other
-)
-
-// PullSecretConfig holds registry credentials as Kubernetes does, in a Docker
-// configuration. Exactly one of Secret and File is set.
-type PullSecretConfig struct {
-	// A Secret of the agent's namespace, of the type kubernetes.io/dockerconfigjson.
-	Secret string `json:"secret,omitempty" jsonschema:"minLength=1,maxLength=253,example=regcred"`
-	// A file, such as a Secret that is mounted.
-	File string `json:"file,omitempty" jsonschema:"minLength=1,example=/etc/pawl/pull/.dockerconfigjson"`
-}
+// ConfigSource is this file, whose comments describe the fields in schemas.
+//
+//go:embed config.go
+var ConfigSource string

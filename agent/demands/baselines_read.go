@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"context"
@@ -6,30 +6,21 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/mounted"
 	"github.com/pawl-dev/pawl/policies"
 )
 
 // material is the content of all that a configuration names: what a baseline is
 // made of.
 type material struct {
-	keys     map[string][]byte // by KeyConfig.source
-	roots    map[string][]byte // by name
-	policies map[string]files  // of folders, by the policy's name
+	keys     map[string][]byte        // by KeyConfig.source
+	roots    map[string][]byte        // by name
+	policies map[string]mounted.Files // of folders, by the policy's name
 }
-
-// files are the files of a folder, by path.
-type files map[string][]byte
 
 func (m material) digest() string {
 	hash := sha256.New()
@@ -79,7 +70,7 @@ const secretTimeout = 10 * time.Second
 
 // gather reads everything.
 func (b *Baselines) gather(now time.Time) (material, error) {
-	m := material{keys: map[string][]byte{}, roots: map[string][]byte{}, policies: map[string]files{}}
+	m := material{keys: map[string][]byte{}, roots: map[string][]byte{}, policies: map[string]mounted.Files{}}
 	var wrong problems
 	for i, s := range b.config.Sigstore {
 		text, err := b.root(s, now)
@@ -101,7 +92,7 @@ func (b *Baselines) gather(now time.Time) (material, error) {
 	for i, p := range b.config.Policies {
 		if p.Folder != "" {
 			var err error
-			m.policies[p.Name], err = readFolder(p.Folder)
+			m.policies[p.Name], err = mounted.Folder(p.Folder)
 			wrong.report(fmt.Sprintf("policies[%d].folder", i), err)
 		}
 	}
@@ -120,7 +111,7 @@ func (b *Baselines) key(ctx context.Context, k KeyConfig) ([]byte, error) {
 	if k.Secret != nil {
 		return b.options.Secret(ctx, *k.Secret)
 	}
-	return readBounded(k.File)
+	return mounted.Read(k.File)
 }
 
 // rootCopy is the last content of a trust root that could be used, and when it
@@ -135,7 +126,7 @@ type rootCopy struct {
 // is like one that cannot be read: it may be half written.
 func (b *Baselines) root(s SigstoreConfig, now time.Time) ([]byte, error) {
 	held, ok := b.roots[s.Name]
-	text, err := readBounded(s.TrustedRoot)
+	text, err := mounted.Read(s.TrustedRoot)
 	if err == nil && !(ok && string(text) == string(held.text)) && b.options.CheckRoot != nil {
 		if err = b.options.CheckRoot(s.root(text)); err != nil {
 			err = fmt.Errorf("%s %w", s.TrustedRoot, err)
@@ -169,120 +160,4 @@ func (s SigstoreConfig) root(text []byte) policies.Root {
 		Name: s.Name, JSON: text,
 		TransparencyLog: s.TransparencyLog == Required, Timestamp: s.Timestamp == Required, CertificateLog: s.CertificateLog == Required,
 	}
-}
-
-// Bounds of what is read, far above what keys, trust roots and policies need. A
-// policy's own bounds are the compiler's.
-const (
-	maxFileBytes   = 4 << 20
-	maxFolderBytes = 16 << 20
-	maxFolderFiles = 1000
-	maxFolderDepth = 10
-)
-
-// readBounded reads a file that is neither empty nor endless.
-func readBounded(file string) ([]byte, error) {
-	f, err := openRegular(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(text) == 0:
-		return nil, fmt.Errorf("%s is empty", file)
-	case len(text) > maxFileBytes:
-		return nil, fmt.Errorf("%s is larger than %d MiB", file, maxFileBytes>>20)
-	}
-	return text, nil
-}
-
-// openRegular opens a file that has an end. A pipe has none, and nobody may ever
-// write to it: merely opening it waits for that.
-func openRegular(file string) (*os.File, error) {
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", file)
-	}
-	return os.Open(file)
-}
-
-// readFolder reads the files of a folder.
-func readFolder(folder string) (files, error) {
-	found, size := files{}, 0
-	err := walkMounted(folder, func(file, name string, info fs.FileInfo) error {
-		switch {
-		case info.IsDir():
-			return nil
-		case name == ".":
-			return fmt.Errorf("%s is no folder", folder)
-		case info.Mode().IsRegular() && info.Size() == 0:
-			found[name] = nil
-			return nil
-		}
-		text, err := readBounded(file)
-		if err != nil {
-			return err
-		}
-		if size += len(text); size > maxFolderBytes {
-			return fmt.Errorf("%s is larger than %d MiB", folder, maxFolderBytes>>20)
-		}
-		found[name] = text
-		return nil
-	})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%s has no file in it", folder)
-	}
-	return found, err
-}
-
-// walkMounted calls see for a folder and everything in it, each with its path
-// and its slash-separated name below the folder. Links are followed, because
-// the files of a mounted ConfigMap or Secret are links; what they lead to is in
-// "..data", and nothing whose name begins with a dot is seen.
-func walkMounted(folder string, see func(file, name string, info fs.FileInfo) error) error {
-	seen := 0
-	var walk func(file, name string, depth int) error
-	walk = func(file, name string, depth int) error {
-		info, err := os.Stat(file)
-		if err != nil {
-			return err
-		}
-		if seen++; seen > maxFolderFiles {
-			return fmt.Errorf("%s has more than %d files", folder, maxFolderFiles)
-		}
-		if err := see(file, name, info); err != nil || !info.IsDir() {
-			return err
-		}
-		if depth == maxFolderDepth {
-			return fmt.Errorf("%s is nested more than %d deep", folder, maxFolderDepth)
-		}
-		entries, err := os.ReadDir(file)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), ".") {
-				continue
-			}
-			if err := walk(filepath.Join(file, e.Name()), path.Join(name, e.Name()), depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return walk(folder, ".", 0)
-}
-
-// fs is the files as a file system.
-func (f files) fs() fs.FS {
-	entries := map[string]gitsync.Entry{".": {Kind: gitsync.Folder}}
-	for name, text := range f {
-		entries[name] = gitsync.Entry{Hash: name, Kind: gitsync.File, Size: int64(len(text))}
-		for folder := path.Dir(name); folder != "."; folder = path.Dir(folder) {
-			entries[folder] = gitsync.Entry{Kind: gitsync.Folder}
-		}
-	}
-	return gitsync.NewTree(entries, func(e gitsync.Entry) ([]byte, error) { return f[e.Hash], nil }).FS()
 }

@@ -1,6 +1,7 @@
-package agent
+package demands
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -9,20 +10,15 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/internal/mounted"
 )
 
 // JSONSchemaExtend is read by the schema's writer.
-func (KeyConfig) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOne(s, "file", "secret") }
+func (KeyConfig) JSONSchemaExtend(s *jsonschema.Schema) { environments.ExactlyOne(s, "file", "secret") }
 
 // JSONSchemaExtend is read by the schema's writer.
-func (PolicyConfig) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOne(s, "shipped", "folder") }
-
-// JSONSchemaExtend is read by the schema's writer.
-func (PullSecretConfig) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOne(s, "secret", "file") }
-
-func exactlyOne(s *jsonschema.Schema, a, b string) {
-	s.OneOf = []*jsonschema.Schema{{Required: []string{a}}, {Required: []string{b}}}
-	s.Extras = map[string]any{"errorMessage": fmt.Sprintf("must have exactly one of %s and %s", a, b)}
+func (PolicyConfig) JSONSchemaExtend(s *jsonschema.Schema) {
+	environments.ExactlyOne(s, "shipped", "folder")
 }
 
 // Bounds of how long a trust root counts that can no longer be read.
@@ -31,7 +27,54 @@ const (
 	maxRootAge = 30 * 24 * time.Hour
 )
 
-func (c Config) checkSigstore(doc *environments.Document) {
+// Check reports what the schema cannot know.
+func (c BaselineConfig) Check(doc *environments.Document) {
+	c.checkSigstore(doc)
+	c.checkTrust(doc)
+	c.checkPolicies(doc)
+	c.checkLevels(doc)
+}
+
+// CheckFiles reports what cannot be read of all that is named.
+func (c BaselineConfig) CheckFiles(doc *environments.Document) {
+	readable := func(at, file string) {
+		if file == "" {
+			return
+		}
+		if _, err := mounted.Read(file); err != nil {
+			doc.Report(at, "cannot be read: %v", err)
+		}
+	}
+	for at, key := range c.keys() {
+		readable(at+".file", key.File)
+	}
+	for i, s := range c.Sigstore {
+		readable(fmt.Sprintf("sigstore[%d].trustedRoot", i), s.TrustedRoot)
+	}
+	for i, p := range c.Policies {
+		if p.Folder == "" {
+			continue
+		}
+		if _, err := mounted.Folder(p.Folder); err != nil {
+			doc.Report(fmt.Sprintf("policies[%d].folder", i), "cannot be read: %v", err)
+		}
+	}
+}
+
+// WithDefaults fills in what was left out. These are all the defaults.
+func (c BaselineConfig) WithDefaults() BaselineConfig {
+	c.Sigstore = slices.Clone(c.Sigstore)
+	for i := range c.Sigstore {
+		s := &c.Sigstore[i]
+		s.TransparencyLog = cmp.Or(s.TransparencyLog, Required)
+		s.Timestamp = cmp.Or(s.Timestamp, Ignored)
+		s.CertificateLog = cmp.Or(s.CertificateLog, Required)
+		s.MaxAge = cmp.Or(s.MaxAge, environments.Duration(24*time.Hour))
+	}
+	return c
+}
+
+func (c BaselineConfig) checkSigstore(doc *environments.Document) {
 	unique := newNames(doc, "sigstore")
 	for i, s := range c.Sigstore {
 		at := fmt.Sprintf("sigstore[%d]", i)
@@ -45,7 +88,7 @@ func (c Config) checkSigstore(doc *environments.Document) {
 	}
 }
 
-func (c Config) checkTrust(doc *environments.Document) {
+func (c BaselineConfig) checkTrust(doc *environments.Document) {
 	// The same name for another key would make reports lie.
 	sources := map[string]string{}
 	for at, key := range c.keys() {
@@ -68,7 +111,7 @@ func (c Config) checkTrust(doc *environments.Document) {
 
 // checkRule reports what the schema cannot know of a rule. One that says which
 // images may run at all must name their signers.
-func (c Config) checkRule(doc *environments.Document, at string, rule TrustConfig, baseline bool) {
+func (c BaselineConfig) checkRule(doc *environments.Document, at string, rule TrustConfig, baseline bool) {
 	signers := len(rule.Keys) + len(rule.Keyless)
 	c.checkIdentities(doc, at, rule.Keyless)
 	switch {
@@ -87,7 +130,7 @@ func (c Config) checkRule(doc *environments.Document, at string, rule TrustConfi
 	}
 }
 
-func (c Config) checkIdentities(doc *environments.Document, at string, identities []environments.Identity) {
+func (c BaselineConfig) checkIdentities(doc *environments.Document, at string, identities []environments.Identity) {
 	for i, identity := range identities {
 		here := fmt.Sprintf("%s.keyless[%d]", at, i)
 		identity.Check(doc, here)
@@ -100,7 +143,7 @@ func (c Config) checkIdentities(doc *environments.Document, at string, identitie
 }
 
 // sigstore finds a trust root; the first one has no need to be named.
-func (c Config) sigstore(name string) (SigstoreConfig, bool) {
+func (c BaselineConfig) sigstore(name string) (SigstoreConfig, bool) {
 	for _, s := range c.Sigstore {
 		if name == "" || s.Name == name {
 			return s, true
@@ -109,7 +152,7 @@ func (c Config) sigstore(name string) (SigstoreConfig, bool) {
 	return SigstoreConfig{}, false
 }
 
-func (c Config) roots() []string {
+func (c BaselineConfig) roots() []string {
 	var names []string
 	for _, s := range c.Sigstore {
 		names = append(names, s.Name)
@@ -117,23 +160,22 @@ func (c Config) roots() []string {
 	return names
 }
 
-func (c Config) checkPolicies(doc *environments.Document) {
+func (c BaselineConfig) checkPolicies(doc *environments.Document) {
 	unique := newNames(doc, "policies")
 	for i, p := range c.Policies {
 		unique.check(i, p.Name)
 	}
 }
 
-func (c Config) checkLevels(doc *environments.Document) {
+func (c BaselineConfig) checkLevels(doc *environments.Document) {
 	unique := newNames(doc, "levels")
-	var levels, known []string
+	var known []string
 	for _, p := range c.Policies {
 		known = append(known, p.Name)
 	}
 	for i, l := range c.Levels {
 		at := fmt.Sprintf("levels[%d]", i)
 		unique.check(i, l.Name)
-		levels = append(levels, l.Name)
 		for j, name := range l.Policies {
 			if !slices.Contains(known, name) {
 				doc.Report(fmt.Sprintf("%s.policies[%d]", at, j), "%q is not under policies%s", name, environments.DidYouMean(name, known))
@@ -143,40 +185,16 @@ func (c Config) checkLevels(doc *environments.Document) {
 			doc.Report(at+".commits", "could never be satisfied: no signer is under commits.signers, and commits.github is not set")
 		}
 	}
-	for i, e := range c.Environments {
-		if e.Level != "" && !slices.Contains(levels, e.Level) {
-			doc.Report(fmt.Sprintf("environments[%d].level", i), "%q is not under levels%s", e.Level, environments.DidYouMean(e.Level, levels))
-		}
-	}
 }
 
-// Bounds of what rendering may take.
-const (
-	minRenderTime, maxRenderTime     = time.Second, 10 * time.Minute
-	minRenderMemory, maxRenderMemory = Size(64 << 20), Size(64 << 30)
-)
-
-func (c Config) checkRender(doc *environments.Document) {
-	l := c.Render.Limits
-	if d := time.Duration(l.Time); d != 0 && (d < minRenderTime || d > maxRenderTime) {
-		doc.Report("render.limits.time", "%s is out of bounds; write %s to %s", l.Time, environments.Duration(minRenderTime), environments.Duration(maxRenderTime))
+// CheckLevel reports a level that is named and not there.
+func (c BaselineConfig) CheckLevel(doc *environments.Document, at, name string) {
+	var levels []string
+	for _, l := range c.Levels {
+		levels = append(levels, l.Name)
 	}
-	if l.Memory != 0 && (l.Memory < minRenderMemory || l.Memory > maxRenderMemory) {
-		doc.Report("render.limits.memory", "%s is out of bounds; write %s to %s", l.Memory, minRenderMemory, maxRenderMemory)
-	}
-	for i, f := range c.Render.Images {
-		f.Check(doc, fmt.Sprintf("render.images[%d]", i))
-	}
-	for i, f := range c.Render.NoImages {
-		at := fmt.Sprintf("render.noImages[%d]", i)
-		f.Check(doc, at)
-		for j, field := range f.Fields {
-			for k, listed := range c.Render.Images {
-				if listed.Group == f.Group && listed.Kind == f.Kind && slices.Contains(listed.Fields, field) {
-					doc.Report(fmt.Sprintf("%s.fields[%d]", at, j), "%q is listed as an image by render.images[%d]; choose one", field, k)
-				}
-			}
-		}
+	if name != "" && !slices.Contains(levels, name) {
+		doc.Report(at, "%q is not under levels%s", name, environments.DidYouMean(name, levels))
 	}
 }
 
@@ -200,7 +218,7 @@ func (n names) check(i int, name string) {
 }
 
 // trust are all lists of rules, each with its path.
-func (c Config) trust() iter.Seq2[string, []TrustConfig] {
+func (c BaselineConfig) trust() iter.Seq2[string, []TrustConfig] {
 	return func(yield func(string, []TrustConfig) bool) {
 		if !yield("trust", c.Trust) {
 			return
@@ -214,7 +232,7 @@ func (c Config) trust() iter.Seq2[string, []TrustConfig] {
 }
 
 // keys are all public keys, each with its path.
-func (c Config) keys() iter.Seq2[string, KeyConfig] {
+func (c BaselineConfig) keys() iter.Seq2[string, KeyConfig] {
 	return func(yield func(string, KeyConfig) bool) {
 		list := func(at string, keys []KeyConfig) bool {
 			for i, k := range keys {

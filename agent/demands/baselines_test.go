@@ -1,4 +1,4 @@
-package agent_test
+package demands_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/internal/testworld/sigstore"
 	"github.com/pawl-dev/pawl/policies"
@@ -30,12 +31,12 @@ type platform struct {
 	testing.TB
 	folder  string
 	now     time.Time
-	secrets map[agent.SecretKey][]byte
+	secrets map[demands.SecretKey][]byte
 	asked   int           // for Secrets
 	down    error         // why Secrets cannot be read
 	slow    time.Duration // how long that takes
 	log     bytes.Buffer
-	*agent.Baselines
+	*demands.Baselines
 }
 
 // demanding is a configuration with a key in a file and one in a Secret, a
@@ -67,13 +68,13 @@ const (
 	deniesMore = "package main\n\ndeny contains \"two\" if input.objects[_].kind == \"Never\"\n"
 )
 
-var inASecret = agent.SecretKey{Name: "cosign", Key: "cosign.pub"}
+var inASecret = demands.SecretKey{Name: "cosign", Key: "cosign.pub"}
 
 // newPlatform writes everything that the configuration above names.
 func newPlatform(t testing.TB) *platform {
 	t.Helper()
 	p := &platform{TB: t, folder: t.TempDir(), now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)}
-	p.secrets = map[agent.SecretKey][]byte{inASecret: publicKey(t)}
+	p.secrets = map[demands.SecretKey][]byte{inASecret: publicKey(t)}
 	p.write("release.pub", publicKey(t))
 	p.write("security.pub", publicKey(t))
 	p.write("ada.pub", []byte(ssh))
@@ -90,9 +91,9 @@ func (p *platform) configure(text string) {
 	if err != nil {
 		p.Fatal(err)
 	}
-	p.Baselines = agent.NewBaselines(config, agent.BaselineOptions{
+	p.Baselines = config.Baselines(demands.Options{
 		Policies: regoCompiler{}, Now: func() time.Time { return p.now }, Log: zerolog.New(&p.log),
-		Secret: func(_ context.Context, key agent.SecretKey) ([]byte, error) {
+		Secret: func(_ context.Context, key demands.SecretKey) ([]byte, error) {
 			p.asked++
 			p.now = p.now.Add(p.slow)
 			text, ok := p.secrets[key]
@@ -106,9 +107,9 @@ func (p *platform) configure(text string) {
 }
 
 // regoCompiler compiles as the command does.
-type regoCompiler struct{ agent.Policies }
+type regoCompiler struct{ demands.Policies }
 
-func (regoCompiler) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (agent.Policy, error) {
+func (regoCompiler) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (demands.Policy, error) {
 	files, err := rego.Files(tree, folder)
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func (regoCompiler) Compile(name string, tree fs.FS, folder string, parameters m
 	return rego.Compile(name, files, parameters)
 }
 
-func (regoCompiler) Shipped(name, from string, parameters map[string]any) (agent.Policy, error) {
+func (regoCompiler) Shipped(name, from string, parameters map[string]any) (demands.Policy, error) {
 	files, err := shipped.Files(from)
 	if err != nil {
 		return nil, err
@@ -147,7 +148,7 @@ func (p *platform) must(err error) {
 	}
 }
 
-func (p *platform) get() *agent.Baseline {
+func (p *platform) get() *demands.Baseline {
 	p.Helper()
 	base, err := p.Get()
 	p.must(err)
@@ -169,7 +170,7 @@ func (p *platform) refused(texts ...string) {
 }
 
 // keyOf is the public key of the first signer of the repository's images.
-func keyOf(base *agent.Baseline, repository string) string {
+func keyOf(base *demands.Baseline, repository string) string {
 	for _, s := range base.Trust.Signers(repository) {
 		if s.Key != nil {
 			return string(s.Key.PEM)
@@ -178,7 +179,7 @@ func keyOf(base *agent.Baseline, repository string) string {
 	return ""
 }
 
-func rootOf(base *agent.Baseline) string {
+func rootOf(base *demands.Baseline) string {
 	for _, s := range base.Trust.Signers("ghcr.io/acme/web") {
 		if s.Identity != nil {
 			return string(s.Identity.Root.JSON)
@@ -235,41 +236,41 @@ func TestABaselineIsTheSameWhileNothingChanges(t *testing.T) {
 // catalogue 82
 func TestWhatIsReplacedIsReadAtOnce(t *testing.T) {
 	t.Parallel()
-	for what, change := range map[string]func(*platform) (seen func(*agent.Baseline) bool){
-		"a key": func(p *platform) func(*agent.Baseline) bool {
+	for what, change := range map[string]func(*platform) (seen func(*demands.Baseline) bool){
+		"a key": func(p *platform) func(*demands.Baseline) bool {
 			key := publicKey(p)
 			p.write("release.pub", key)
-			return func(b *agent.Baseline) bool { return keyOf(b, "ghcr.io/acme/web") == string(key) }
+			return func(b *demands.Baseline) bool { return keyOf(b, "ghcr.io/acme/web") == string(key) }
 		},
-		"a level's key": func(p *platform) func(*agent.Baseline) bool {
+		"a level's key": func(p *platform) func(*demands.Baseline) bool {
 			before := p.get().Levels["strict"].Trust.Fingerprint("ghcr.io/acme/web")
 			all := policies.Demands{Trust: p.get().Trust.And(p.get().Levels["strict"].Trust)}.Fingerprint()
 			p.write("security.pub", publicKey(p))
-			return func(b *agent.Baseline) bool {
+			return func(b *demands.Baseline) bool {
 				now := policies.Demands{Trust: b.Trust.And(b.Levels["strict"].Trust)}.Fingerprint()
 				return before != "" && now != all
 			}
 		},
-		"a trust root": func(p *platform) func(*agent.Baseline) bool {
+		"a trust root": func(p *platform) func(*demands.Baseline) bool {
 			root := trustRoot(p)
 			p.write("root.json", root)
-			return func(b *agent.Baseline) bool { return rootOf(b) == string(root) }
+			return func(b *demands.Baseline) bool { return rootOf(b) == string(root) }
 		},
-		"a policy": func(p *platform) func(*agent.Baseline) bool {
+		"a policy": func(p *platform) func(*demands.Baseline) bool {
 			before := p.get().Policies["acme"].ID()
 			p.write("policies/deny.rego", []byte(deniesMore))
-			return func(b *agent.Baseline) bool { return b.Policies["acme"].ID() != before }
+			return func(b *demands.Baseline) bool { return b.Policies["acme"].ID() != before }
 		},
-		"a policy by a file more": func(p *platform) func(*agent.Baseline) bool {
+		"a policy by a file more": func(p *platform) func(*demands.Baseline) bool {
 			before := p.get().Policies["acme"].ID()
 			p.write("policies/more/deny.rego", []byte(deniesMore))
-			return func(b *agent.Baseline) bool { return b.Policies["acme"].ID() != before }
+			return func(b *demands.Baseline) bool { return b.Policies["acme"].ID() != before }
 		},
-		"a policy by a file less": func(p *platform) func(*agent.Baseline) bool {
+		"a policy by a file less": func(p *platform) func(*demands.Baseline) bool {
 			p.write("policies/more.rego", []byte(deniesMore))
 			before := p.get().Policies["acme"].ID()
 			p.remove("policies/more.rego")
-			return func(b *agent.Baseline) bool { return b.Policies["acme"].ID() != before }
+			return func(b *demands.Baseline) bool { return b.Policies["acme"].ID() != before }
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -499,7 +500,7 @@ func TestEverythingThatIsWrongIsNamedWithItsPlace(t *testing.T) {
 func TestSecretsAreReadAgain(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	other := func(b *agent.Baseline) string { return keyOf(b, "ghcr.io/other/a") }
+	other := func(b *demands.Baseline) string { return keyOf(b, "ghcr.io/other/a") }
 	first := p.get()
 	key := publicKey(t)
 	p.secrets[inASecret] = key

@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // history is what is remembered of the branch: of most targets the last change
 // is a few commits back, and a commit never changes.
 type history struct {
-	source Source
+	source Past
 
 	mu sync.Mutex
 	// revisions share what their trees have in common, so they cost little.
@@ -25,14 +25,14 @@ const (
 	rememberedCommits   = 10_000
 )
 
-func newHistory(source Source) *history {
+func newHistory(source Past) *history {
 	return &history{source: source, revisions: lru.New(rememberedRevisions), commits: lru.New(rememberedCommits)}
 }
 
 // saw takes in a revision that was read.
 func (h *history) saw(rev gitsync.Revision) {
 	h.revisions.Add(rev.Commit, rev)
-	h.commits.Add(rev.Commit, headOf(rev))
+	h.commits.Add(rev.Commit, rev.Info())
 }
 
 // at returns a commit with its tree.

@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 
 // newBaseline makes the baseline of a configuration and what it names. The
 // error names everything that is wrong.
-func newBaseline(config Config, m material, compiler Policies) (*Baseline, error) {
+func newBaseline(config BaselineConfig, of map[string]EnvironmentBaseline, m material, compiler Policies) (*Baseline, error) {
 	maker := baselineMaker{config: config, material: m, made: &Baseline{
-		Levels: map[string]Level{}, Environments: map[string]EnvironmentBaseline{}, Policies: map[string]Policy{}, GitHub: config.Commits.GitHub,
+		Levels: map[string]Level{}, Environments: of, Policies: map[string]Policy{}, GitHub: config.Commits.GitHub,
 	}}
 	made, wrong := maker.made, &maker.wrong
 	for _, s := range config.Sigstore {
@@ -33,9 +33,6 @@ func newBaseline(config Config, m material, compiler Policies) (*Baseline, error
 		wrong.below(at, err)
 		made.Levels[l.Name] = level
 	}
-	for _, e := range config.Environments {
-		made.Environments[e.Name] = EnvironmentBaseline{Level: e.Level, FollowRewrites: e.Rewrites == RewritesFollow}
-	}
 	var signers []gitsync.Signer
 	for _, k := range config.Commits.Signers {
 		signers = append(signers, gitsync.Signer{Name: k.Name, Key: string(m.keys[k.source()])})
@@ -49,7 +46,7 @@ func newBaseline(config Config, m material, compiler Policies) (*Baseline, error
 }
 
 type baselineMaker struct {
-	config   Config
+	config   BaselineConfig
 	material material
 	made     *Baseline
 	wrong    problems
@@ -59,7 +56,7 @@ func (m *baselineMaker) policy(p PolicyConfig, compiler Policies) (Policy, error
 	if p.Shipped != "" {
 		return compiler.Shipped(p.Name, p.Shipped, p.Parameters)
 	}
-	return compiler.Compile(p.Name, m.material.policies[p.Name].fs(), ".", p.Parameters)
+	return compiler.Compile(p.Name, m.material.policies[p.Name].FS(), ".", p.Parameters)
 }
 
 func (m *baselineMaker) rules(at string, list []TrustConfig) []policies.Rule {

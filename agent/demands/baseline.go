@@ -1,4 +1,4 @@
-package agent
+package demands
 
 import (
 	"fmt"
@@ -46,26 +46,26 @@ type EnvironmentBaseline struct {
 	FollowRewrites bool
 }
 
-// unknownLevel says that pawl.yaml names a level that the agent does not have.
+// LevelUnknown says that pawl.yaml names a level that the agent does not have.
 // Its demands are unknown, so nothing can meet them.
-type unknownLevel struct {
+type LevelUnknown struct {
 	environment, level string
 	known              []string
 }
 
-func (e *unknownLevel) Error() string {
+func (e *LevelUnknown) Error() string {
 	return fmt.Sprintf("%s: %s names the compliance level %q, which the agent's configuration does not have%s", e.environment, PipelineFile, e.level, environments.DidYouMean(e.level, e.known))
 }
 
-// baselineUnreadable says that what the agent's configuration demands cannot be
+// BaselineUnreadable says that what the agent's configuration demands cannot be
 // read any more. Then nothing is judged.
-type baselineUnreadable struct{ err error }
+type BaselineUnreadable struct{ Err error }
 
-func (e *baselineUnreadable) Error() string {
-	return fmt.Sprintf("what the agent's configuration demands cannot be read: %v", e.err)
+func (e *BaselineUnreadable) Error() string {
+	return fmt.Sprintf("what the agent's configuration demands cannot be read: %v", e.Err)
 }
 
-func (e *baselineUnreadable) Unwrap() error { return e.err }
+func (e *BaselineUnreadable) Unwrap() error { return e.Err }
 
 // root finds a trust root.
 func (b *Baseline) root(name string) (policies.Root, error) {
@@ -96,21 +96,28 @@ type asked struct {
 	levels []string
 }
 
-// demands are those of the agent's configuration.
-func (b *Baseline) demands(environment string) (asked, error) {
+// alone is what the agent's configuration asks.
+func (b *Baseline) alone(environment string) (asked, error) {
 	of := b.Environments[environment]
 	out := asked{Demands: policies.NoDemands()}
 	out.Trust, out.Commit.FollowRewrites = b.Trust, of.FollowRewrites
 	return b.addLevel(out, environment, of.Level)
 }
 
-// demandsOf are those of the agent's configuration and of a repository.
-func (b *Baseline) demandsOf(r *repository, environment string) (asked, error) {
-	all, err := b.demands(environment)
+// Demands are those of the agent's configuration and of a commit, on what
+// enters an environment or runs there.
+func (b *Baseline) Demands(d *Demanded, environment string) (policies.Demands, error) {
+	of, err := b.with(d, environment)
+	return of.Demands, err
+}
+
+// with is what the agent's configuration asks and a commit.
+func (b *Baseline) with(d *Demanded, environment string) (asked, error) {
+	all, err := b.alone(environment)
 	if err != nil {
 		return asked{}, err
 	}
-	return r.add(all, b, environment)
+	return d.add(all, b, environment)
 }
 
 // addLevel adds the demands of a level, if one is named.
@@ -125,7 +132,7 @@ func (b *Baseline) addLevel(a asked, environment, name string) (asked, error) {
 			known = append(known, l)
 		}
 		slices.Sort(known)
-		return asked{}, &unknownLevel{environment, name, known}
+		return asked{}, &LevelUnknown{environment, name, known}
 	}
 	more := policies.NoDemands()
 	more.Policies, more.Approvals, more.Commit.Signed = level.Policies, level.Approvals, level.Commits
