@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 
 	"github.com/pawl-dev/pawl/drift"
 )
@@ -61,21 +65,112 @@ func (c *Cluster) kindOf(gvk schema.GroupVersionKind, brought map[schema.GroupKi
 		k.gvk.Version, k.gvr.Version, k.coming = gvk.Version, gvk.Version, true
 		return k, nil
 	}
-	return kind{}, &notServed{gvk}
+	return kind{}, &notServed{gvk: gvk}
 }
 
-// notServed says that the cluster does not have a kind.
-type notServed struct{ gvk schema.GroupVersionKind }
+// notServed says that the cluster does not have a kind, or not in a version.
+type notServed struct {
+	gvk      schema.GroupVersionKind
+	versions []string // in which it has it
+}
 
 func (e *notServed) Error() string {
+	if len(e.versions) > 0 {
+		return fmt.Sprintf("the cluster does not serve %s in %s, but in %s; write that under apiVersion", e.gvk.Kind, e.gvk.GroupVersion(), strings.Join(e.versions, ", "))
+	}
 	return fmt.Sprintf("the cluster does not serve %s in %s; install what defines it, or use a version that is served", e.gvk.Kind, e.gvk.GroupVersion())
+}
+
+// named is e with the versions that are served, as far as that can be found out.
+func (e *notServed) named(ctx context.Context, c *Cluster) *notServed {
+	named := &notServed{gvk: e.gvk}
+	kinds, _ := c.served(ctx, e.gvk.GroupKind())
+	for _, k := range kinds {
+		named.versions = append(named.versions, k.gvk.GroupVersion().String())
+	}
+	return named
+}
+
+// served finds the versions in which a kind is served now, whatever was known
+// of it before.
+func (c *Cluster) served(ctx context.Context, gk schema.GroupKind) ([]kind, error) {
+	_, lists, err := c.discovery.ServerGroupsAndResources()
+	var partial *discovery.ErrGroupDiscoveryFailed
+	if err != nil && !errors.As(err, &partial) {
+		return nil, fmt.Errorf("finding the versions of %s: %w", gk, err)
+	}
+	if partial != nil {
+		for gv, err := range partial.Groups {
+			if gv.Group == gk.Group {
+				return nil, fmt.Errorf("finding the versions of %s: %w", gk, err)
+			}
+		}
+	}
+	var found []kind
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil || gv.Group != gk.Group {
+			continue
+		}
+		for _, r := range list.APIResources {
+			gvk := gv.WithKind(r.Kind)
+			// What is told of all kinds may be behind; a kind's own path is not.
+			if r.Kind == gk.Kind && !strings.Contains(r.Name, "/") && !c.surelyNotServed(ctx, gvk) {
+				found = append(found, kind{gvr: gv.WithResource(r.Name), gvk: gvk, namespaced: r.Namespaced})
+			}
+		}
+	}
+	return found, nil
+}
+
+// find reads an object by the version that it was applied with or, if that is
+// no longer served, by one that is. It returns nil for what is not there, or
+// whose kind is gone.
+func (c *Cluster) find(ctx context.Context, gvk schema.GroupVersionKind, id drift.ObjectID) (*unstructured.Unstructured, kind, error) {
+	var missing *notServed
+	k, err := c.kindOf(gvk, nil)
+	if err == nil {
+		object, err := c.get(ctx, k, id)
+		switch {
+		case err == nil:
+			return object, k, nil
+		case isGone(err):
+			return nil, k, nil
+		case !apierrors.IsNotFound(err):
+			return nil, k, err
+		}
+	} else if !errors.As(err, &missing) {
+		return nil, k, err
+	}
+	if !c.surelyNotServed(ctx, gvk) {
+		return nil, k, &notServed{gvk: gvk} // an aggregated API that is down, say
+	}
+	others, err := c.served(ctx, gvk.GroupKind())
+	if err != nil || len(others) == 0 {
+		return nil, k, err
+	}
+	object, err := c.get(ctx, others[0], id)
+	if isGone(err) {
+		return nil, others[0], nil
+	}
+	return object, others[0], err
+}
+
+// isGone reports whether the API server says that an object is not there. Its
+// answer for a path that it does not serve looks alike, and says nothing of
+// the object.
+func isGone(err error) bool {
+	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // surelyNotServed makes sure that a kind is gone, and not only unknown because
 // the server of its group is down: only then are its objects gone too.
 func (c *Cluster) surelyNotServed(ctx context.Context, gvk schema.GroupVersionKind) bool {
-	result := c.rest.Get().AbsPath("/apis/" + gvk.Group + "/" + gvk.Version).Do(ctx)
-	err := result.Error()
+	path := "/apis/" + gvk.Group
+	if gvk.Group == "" {
+		path = "/api"
+	}
+	err := c.rest.Get().AbsPath(path + "/" + gvk.Version).Do(ctx).Error()
 	if apierrors.IsNotFound(err) {
 		return true
 	}

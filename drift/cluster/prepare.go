@@ -64,7 +64,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 }
 
 func (c *Cluster) gather(ctx context.Context, w *work) error {
-	if err := c.findKinds(w); err != nil {
+	if err := c.findKinds(ctx, w); err != nil {
 		return err
 	}
 	err := c.reach(w.release.Target.Environment).Check(w.release.Target, w.release.Objects)
@@ -102,7 +102,7 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 
 // findKinds says where each object is served, and gives namespaced ones
 // without a namespace the one that kubectl would: "default".
-func (c *Cluster) findKinds(w *work) error {
+func (c *Cluster) findKinds(ctx context.Context, w *work) error {
 	found := map[schema.GroupVersionKind]kind{}
 	refused := &drift.Rejected{Target: w.release.Target, Of: len(w.release.Objects)}
 	for _, object := range w.release.Objects {
@@ -114,7 +114,7 @@ func (c *Cluster) findKinds(w *work) error {
 			k, err = c.kindOf(gvk, w.brought)
 			switch {
 			case errors.As(err, &missing):
-				refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: err.Error()})
+				refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: missing.named(ctx, c).Error()})
 				continue
 			case err != nil:
 				return err
@@ -181,6 +181,9 @@ func (c *Cluster) watchAll(ctx context.Context, w *work) error {
 	if err := c.ready(ctx, w.held); err != nil {
 		return err
 	}
+	if err := c.stillServed(ctx, w); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, wanted := range w.order {
@@ -189,6 +192,36 @@ func (c *Cluster) watchAll(ctx context.Context, w *work) error {
 		} else {
 			w.live[wanted.ID] = drift.Live{State: drift.Absent} // its kind is still to come
 		}
+	}
+	return nil
+}
+
+// stillServed refuses objects in versions that the cluster served before. Kinds
+// that the release itself defines come back.
+func (c *Cluster) stillServed(ctx context.Context, w *work) error {
+	refused := &drift.Rejected{Target: w.release.Target, Of: len(w.order)}
+	missing := map[schema.GroupVersionResource]*notServed{}
+	for _, wanted := range w.order {
+		watcher := w.watchers[wanted.ID]
+		if _, comes := w.brought[wanted.GVK.GroupKind()]; watcher == nil || comes {
+			continue
+		}
+		gvr := watcher.kind.gvr
+		if _, asked := missing[gvr]; !asked {
+			c.mu.Lock()
+			lost := apierrors.IsNotFound(watcher.broken)
+			c.mu.Unlock()
+			missing[gvr] = nil
+			if lost && c.surelyNotServed(ctx, wanted.GVK) {
+				missing[gvr] = (&notServed{gvk: wanted.GVK}).named(ctx, c)
+			}
+		}
+		if m := missing[gvr]; m != nil {
+			refused.Problems = append(refused.Problems, drift.Problem{Object: wanted.ID, Field: "apiVersion", Reason: m.Error()})
+		}
+	}
+	if len(refused.Problems) > 0 {
+		return refused
 	}
 	return nil
 }
@@ -226,27 +259,16 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 		w.live[id] = live
 	}
 	if err := each(ctx, c, left, func(ctx context.Context, id drift.ObjectID) {
-		gvk := schema.GroupVersionKind{Group: id.Group, Version: w.inventory.Entries[id].Version, Kind: id.Kind}
-		k, err := c.kindOf(gvk, nil)
-		var missing *notServed
+		object, k, err := c.find(ctx, schema.GroupVersionKind{Group: id.Group, Version: w.inventory.Entries[id].Version, Kind: id.Kind}, id)
 		switch {
-		case errors.As(err, &missing) && c.surelyNotServed(ctx, gvk):
-			note(id, drift.Live{State: drift.Absent}) // gone with its definition
-			return
 		case err != nil:
 			note(id, drift.Live{Why: err})
-			return
-		}
-		mu.Lock()
-		w.kinds[id] = k
-		mu.Unlock()
-		object, err := c.get(ctx, k, id)
-		switch {
-		case apierrors.IsNotFound(err):
+		case object == nil:
 			note(id, drift.Live{State: drift.Absent})
-		case err != nil:
-			note(id, drift.Live{Why: err})
 		default:
+			mu.Lock()
+			w.kinds[id] = k
+			mu.Unlock()
 			note(id, drift.Observe(object))
 		}
 	}); err != nil {

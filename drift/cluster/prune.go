@@ -11,12 +11,12 @@ import (
 
 // deletion is an object that left a release and is not surely gone yet.
 type deletion struct {
-	id      drift.ObjectID
-	target  *target
-	watcher *watcher // held, so that the end is seen
+	id     drift.ObjectID
+	target *target
 	// guarded by Cluster.mu
-	entry drift.Entry
-	uid   string
+	watcher *watcher // held, so that the end is seen
+	entry   drift.Entry
+	uid     string
 }
 
 // outcome is how an attempt to delete an object ended.
@@ -33,12 +33,12 @@ const (
 func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) {
 	step := drift.Step{Object: d.id, Action: drift.Delete, Reason: "left the release"}
 	c.mu.Lock()
-	entry := d.entry
+	entry, kind := d.entry, d.watcher.kind
 	c.mu.Unlock()
 	for range 5 {
-		object, err := c.get(ctx, d.watcher.kind, d.id)
+		object, err := c.get(ctx, kind, d.id)
 		switch {
-		case apierrors.IsNotFound(err):
+		case isGone(err):
 			return gone, step
 		case err != nil:
 			step.Reason += fmt.Sprintf("; it could not be read, and is tried again: %v", err)
@@ -56,9 +56,9 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 			}
 			return begun, step
 		}
-		isGone, err := c.delete(ctx, d.target, d.watcher.kind, d.id, live)
+		done, err := c.delete(ctx, d.target, kind, d.id, live)
 		switch {
-		case err == nil && isGone, apierrors.IsNotFound(err):
+		case err == nil && done, isGone(err):
 			return gone, step
 		case err == nil:
 			c.mu.Lock()
@@ -149,12 +149,17 @@ func (c *Cluster) pruneAll(ctx context.Context, t *target, steps []drift.Step, w
 			if k := c.kept[id]; k != nil {
 				c.unkeep(k)
 			}
-			d := c.deleting[id]
+			d, w := c.deleting[id], watchers[id]
 			if d == nil {
-				w := watchers[id]
-				w.users++
-				d = &deletion{id: id, target: t, watcher: w}
+				d = &deletion{id: id, target: t}
 				c.deleting[id] = d
+			}
+			if d.watcher != w { // by another version than before, perhaps
+				w.users++
+				if d.watcher != nil {
+					c.release(d.watcher)
+				}
+				d.watcher = w
 			}
 			d.entry = t.inventory.Entries[id]
 			c.changed()
