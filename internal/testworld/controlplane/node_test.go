@@ -115,6 +115,22 @@ func TestFailureAnnotations(t *testing.T) {
 			message: "restarting failed container=web pod=", event: "BackOff",
 		},
 		{
+			name: "a container that takes too much memory", annotation: "testworld.pawl.dev/fail: out-of-memory",
+			then: func(p corev1.Pod) bool {
+				last := web(p).LastTerminationState.Terminated
+				return last != nil && last.Reason == "OOMKilled" && last.ExitCode == 137
+			},
+			message: "restarting failed container=web pod=", event: "BackOff",
+		},
+		{
+			name: "a Secret that is not there", annotation: "testworld.pawl.dev/fail: missing-secret",
+			then: waits("CreateContainerConfigError"), message: `secret "simulated" not found`, event: "Failed",
+		},
+		{
+			name: "a volume that cannot be mounted", annotation: "testworld.pawl.dev/fail: mount",
+			then: waits("ContainerCreating"), event: "FailedMount",
+		},
+		{
 			name: "a container that is never ready", annotation: "testworld.pawl.dev/fail: never-ready",
 			then: func(p corev1.Pod) bool {
 				return web(p).State.Running != nil && !web(p).Ready && p.Status.Phase == corev1.PodRunning
@@ -128,7 +144,7 @@ func TestFailureAnnotations(t *testing.T) {
 		},
 		{
 			name: "an annotation nobody knows", annotation: "testworld.pawl.dev/fail: explode",
-			then: waits("CreateContainerConfigError"), message: `"explode" is none of image-pull, crash, never-ready`, event: "Failed",
+			then: waits("CreateContainerConfigError"), message: `"explode" is none of image-pull, crash, out-of-memory, missing-secret, mount, never-ready`, event: "Failed",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

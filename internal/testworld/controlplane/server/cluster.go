@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -86,6 +88,10 @@ func start(s settings, dataDir string, certificates pki.Folder) (*cluster, error
 		return nil, err
 	}
 	c.closeEtcd = etcd.Close
+	serving, err := kubeletTLS(certificates)
+	if err != nil {
+		return nil, err
+	}
 	options, err := parseComponents(f, etcdURL)
 	if err != nil {
 		return nil, err
@@ -125,9 +131,25 @@ func start(s settings, dataDir string, certificates pki.Folder) (*cluster, error
 			return err
 		}
 		c.startControllers(ctx, options)
-		return node.Run(ctx, config, s.nodes)
+		return node.Run(ctx, config, s.nodes, serving)
 	})
 	return c, nil
+}
+
+// kubeletTLS lets the simulated kubelets serve with the certificate of this
+// machine's address, to callers that the control plane vouches for.
+func kubeletTLS(certificates pki.Folder) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(certificates.Cert("apiserver"), certificates.Key("apiserver"))
+	if err != nil {
+		return nil, fmt.Errorf("the simulated kubelets' certificate: %w", err)
+	}
+	authority, err := os.ReadFile(certificates.Cert("ca"))
+	if err != nil {
+		return nil, err
+	}
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(authority)
+	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}, nil
 }
 
 // startControllers starts the scheduler and the controller manager. The

@@ -55,6 +55,11 @@ func parseComponents(f files, etcdURL string) (components, error) {
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + f.pki.Cert("front-proxy-client"),
 		"--proxy-client-key-file=" + f.pki.Key("front-proxy-client"),
+		// The simulated kubelets, for the logs of pods.
+		"--kubelet-certificate-authority=" + f.pki.Cert("ca"),
+		"--kubelet-client-certificate=" + f.pki.Cert("nodes"),
+		"--kubelet-client-key=" + f.pki.Key("nodes"),
+		"--kubelet-preferred-address-types=ExternalIP",
 		"--authorization-mode=Node,RBAC",
 		"--service-cluster-ip-range=10.96.0.0/16",
 		"--allow-privileged=true",

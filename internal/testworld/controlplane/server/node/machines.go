@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -22,14 +23,18 @@ import (
 const heartbeat = 10 * time.Second
 
 // machine is a simulated node. Its address is from TEST-NET-1, so that whoever
-// tries to reach its kubelet fails at once instead of meeting a stranger.
-type machine struct{ name, ip, zone string }
+// tries to reach it fails at once instead of meeting a stranger. Its kubelet
+// answers at its external address, this machine's own.
+type machine struct {
+	name, ip, zone string
+	kubelet        netip.AddrPort
+}
 
-func machines(count int) map[string]machine {
+func machines(count int, kubelet netip.AddrPort) map[string]machine {
 	all := make(map[string]machine, count)
 	for i := 1; i <= count; i++ {
 		name := fmt.Sprintf("node-%d", i)
-		all[name] = machine{name: name, ip: fmt.Sprintf("192.0.2.%d", i), zone: fmt.Sprintf("zone-%c", 'a'+(i-1)%3)}
+		all[name] = machine{name: name, ip: fmt.Sprintf("192.0.2.%d", i), zone: fmt.Sprintf("zone-%c", 'a'+(i-1)%3), kubelet: kubelet}
 	}
 	return all
 }
@@ -70,7 +75,9 @@ func (m machine) status(now metav1.Time) corev1.NodeStatus {
 		Addresses: []corev1.NodeAddress{
 			{Type: corev1.NodeInternalIP, Address: m.ip},
 			{Type: corev1.NodeHostName, Address: m.name},
+			{Type: corev1.NodeExternalIP, Address: m.kubelet.Addr().String()},
 		},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(m.kubelet.Port())}},
 		NodeInfo: corev1.NodeSystemInfo{
 			KubeletVersion:          version.Get().GitVersion,
 			OperatingSystem:         "linux",

@@ -196,6 +196,9 @@ func warning(status corev1.PodStatus) string {
 	if first.State.Waiting.Reason == "ErrImagePull" {
 		return fmt.Sprintf("Failed to pull image %q: %s", first.Image, first.State.Waiting.Message)
 	}
+	if first.State.Waiting.Reason == "ContainerCreating" {
+		return `MountVolume.SetUp failed for volume "simulated" : configmap "simulated" not found`
+	}
 	return first.State.Waiting.Message
 }
 

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -18,7 +20,8 @@ import (
 )
 
 // Run registers so many nodes and plays their kubelets until the context ends.
-func Run(ctx context.Context, config *rest.Config, count int) error {
+// With the TLS configuration they answer the API server.
+func Run(ctx context.Context, config *rest.Config, count int, serving *tls.Config) error {
 	config = rest.CopyConfig(config)
 	config.QPS = -1
 	// What managedFields show on a real cluster.
@@ -27,7 +30,12 @@ func Run(ctx context.Context, config *rest.Config, count int) error {
 	if err != nil {
 		return err
 	}
-	all := machines(count)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", serving)
+	if err != nil {
+		return fmt.Errorf("listen for the simulated kubelets: %w", err)
+	}
+	defer listener.Close()
+	all := machines(count, listener.Addr().(*net.TCPAddr).AddrPort())
 	for _, m := range all {
 		if err := m.register(ctx, client); err != nil {
 			return err
@@ -59,6 +67,7 @@ func Run(ctx context.Context, config *rest.Config, count int) error {
 	if !cache.WaitForCacheSync(ctx.Done(), k.synced) {
 		return fmt.Errorf("list the scheduled pods: %w", ctx.Err())
 	}
+	running.Go(func() { serve(ctx, listener, k.pods) })
 	k.run(ctx)
 	return ctx.Err()
 }

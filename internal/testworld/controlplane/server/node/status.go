@@ -13,10 +13,14 @@ import (
 // The annotations; doc.go says what they do.
 const (
 	failAnnotation      = "testworld.pawl.dev/fail"
+	logAnnotation       = "testworld.pawl.dev/log"
 	readyAfter          = "testworld.pawl.dev/ready-after"
 	completesAfter      = "testworld.pawl.dev/completes-after"
 	failImagePull       = "image-pull"
 	failCrash           = "crash"
+	failOutOfMemory     = "out-of-memory"
+	failMissingSecret   = "missing-secret"
+	failMount           = "mount"
 	failNeverReady      = "never-ready"
 	defaultCompletion   = 200 * time.Millisecond
 	firstCrash          = 200 * time.Millisecond
@@ -77,9 +81,10 @@ type wishes struct {
 func readWishes(pod *corev1.Pod) wishes {
 	w := wishes{fail: pod.Annotations[failAnnotation], completes: defaultCompletion}
 	switch w.fail {
-	case "", failImagePull, failCrash, failNeverReady:
+	case "", failImagePull, failCrash, failOutOfMemory, failMissingSecret, failMount, failNeverReady:
 	default:
-		w.mistake = fmt.Sprintf("annotation %s: %q is none of %s, %s, %s", failAnnotation, w.fail, failImagePull, failCrash, failNeverReady)
+		w.mistake = fmt.Sprintf("annotation %s: %q is none of %s, %s, %s, %s, %s, %s", failAnnotation, w.fail,
+			failImagePull, failCrash, failOutOfMemory, failMissingSecret, failMount, failNeverReady)
 	}
 	for name, into := range map[string]*time.Duration{readyAfter: &w.ready, completesAfter: &w.completes} {
 		value, set := pod.Annotations[name]
@@ -96,6 +101,18 @@ func readWishes(pod *corev1.Pod) wishes {
 	return w
 }
 
+func (w wishes) crashes() bool { return w.fail == failCrash || w.fail == failOutOfMemory }
+
+func (w wishes) exitCode() int32 {
+	if w.fail == failOutOfMemory {
+		return killed
+	}
+	return 1
+}
+
+// killed is the exit code of a container that was killed, here for its memory.
+const killed = 137
+
 // act is what a pod's containers do at one moment; they all do the same.
 type act struct {
 	phase    corev1.PodPhase
@@ -103,7 +120,8 @@ type act struct {
 	restarts int32
 	waiting  *corev1.ContainerStateWaiting // %IMAGE% and %CONTAINER% stand for the container's own
 	exit     *int32                        // the container has ended for good with this code
-	crashed  bool                          // it ended before with exit code 1
+	crashed  bool                          // it ended before, with lastExit
+	lastExit int32
 	again    time.Duration
 	event    string // the reason of the warning event that goes with it
 }
@@ -114,18 +132,23 @@ func play(pod *corev1.Pod, w wishes, age time.Duration) act {
 	case pod.Status.Phase == corev1.PodSucceeded:
 		return ended(0)
 	case pod.Status.Phase == corev1.PodFailed:
-		return ended(1)
+		return ended(w.exitCode())
 	case w.mistake != "":
 		return act{phase: corev1.PodPending, event: "Failed",
 			waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: w.mistake}}
 	case w.fail == failImagePull:
 		return pulling(age)
-	case w.fail == failCrash && pod.Spec.RestartPolicy == corev1.RestartPolicyNever && age >= firstCrash:
-		return ended(1)
-	case w.fail == failCrash && age < firstCrash:
+	case w.fail == failMissingSecret:
+		return act{phase: corev1.PodPending, event: "Failed",
+			waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: `secret "simulated" not found`}}
+	case w.fail == failMount:
+		return act{phase: corev1.PodPending, event: "FailedMount", waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
+	case w.crashes() && age < firstCrash:
 		return act{phase: corev1.PodRunning, again: firstCrash - age}
-	case w.fail == failCrash:
-		return crashing(pod, age-firstCrash)
+	case w.crashes() && pod.Spec.RestartPolicy == corev1.RestartPolicyNever:
+		return ended(w.exitCode())
+	case w.crashes():
+		return crashing(pod, w.exitCode(), age-firstCrash)
 	case w.fail == failNeverReady:
 		return act{phase: corev1.PodRunning, event: "Unhealthy"}
 	case !forever && age >= w.completes:
@@ -161,14 +184,14 @@ func pulling(age time.Duration) act {
 }
 
 // crashing counts the restarts since the first crash.
-func crashing(pod *corev1.Pod, since time.Duration) act {
+func crashing(pod *corev1.Pod, code int32, since time.Duration) act {
 	restarts, backOff := int32(1), time.Second
 	for since >= backOff {
 		since -= backOff
 		backOff = min(2*backOff, longestBackOff)
 		restarts++
 	}
-	return act{phase: corev1.PodRunning, restarts: restarts, crashed: true, event: "BackOff", again: backOff - since,
+	return act{phase: corev1.PodRunning, restarts: restarts, crashed: true, lastExit: code, event: "BackOff", again: backOff - since,
 		waiting: &corev1.ContainerStateWaiting{
 			Reason:  "CrashLoopBackOff",
 			Message: fmt.Sprintf("back-off %s restarting failed container=%%CONTAINER%% pod=%s_%s(%s)", backOff, pod.Name, pod.Namespace, pod.UID),
@@ -186,8 +209,15 @@ func containerStatus(pod *corev1.Pod, name, image string, a act, start metav1.Ti
 	}
 	stop := func(code int32) *corev1.ContainerStateTerminated {
 		t := &corev1.ContainerStateTerminated{ExitCode: code, Reason: "Completed", StartedAt: start, FinishedAt: start, ContainerID: cs.ContainerID}
-		if code != 0 {
-			t.Reason, t.Message = "Error", exitMessage
+		switch code {
+		case 0:
+		case killed:
+			t.Reason = "OOMKilled" // which leaves no message
+		default:
+			t.Reason = "Error"
+			if pod.Annotations[logAnnotation] == "" {
+				t.Message = exitMessage
+			}
 		}
 		return t
 	}
@@ -196,7 +226,7 @@ func containerStatus(pod *corev1.Pod, name, image string, a act, start metav1.Ti
 		fill := strings.NewReplacer("%IMAGE%", image, "%CONTAINER%", name)
 		cs.State.Waiting = &corev1.ContainerStateWaiting{Reason: a.waiting.Reason, Message: fill.Replace(a.waiting.Message)}
 		if a.crashed {
-			cs.LastTerminationState.Terminated = stop(1)
+			cs.LastTerminationState.Terminated = stop(a.lastExit)
 		}
 	case a.exit != nil:
 		cs.State.Terminated = stop(*a.exit)
