@@ -45,8 +45,18 @@ type Config struct {
 	HTTP HTTPConfig `json:"http,omitempty,omitzero"`
 	// Which of several replicas works.
 	Leadership LeadershipConfig `json:"leadership,omitempty,omitzero"`
+	// How the agent tells what is healthy.
+	Health HealthConfig `json:"health,omitempty,omitzero"`
 	// What the agent logs.
 	Log LogConfig `json:"log,omitempty,omitzero"`
+}
+
+// HealthConfig is how the agent tells what is healthy.
+type HealthConfig struct {
+	// The last lines of the log of a container that crashes are told with it, in
+	// checks, on GitHub and in notifications. Logs may hold secrets. It needs a
+	// right to logs.
+	PodLogs bool `json:"podLogs,omitempty"`
 }
 
 // RepositoryConfig is the config repo.

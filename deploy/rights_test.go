@@ -38,7 +38,7 @@ func rulesOf(t *testing.T, objects []*unstructured.Unstructured) map[string][]rb
 // catalogue 131
 func TestNoRoleSaysMoreThanItMeans(t *testing.T) {
 	t.Parallel()
-	for _, components := range [][]string{{}, {"crds", "gateway-api", "prometheus-operator"}} {
+	for _, components := range [][]string{{}, {"crds", "gateway-api", "prometheus-operator", "pod-logs"}} {
 		objects := build(t, filesys.MakeFsOnDisk(), "base")
 		if len(components) > 0 {
 			objects = withComponents(t, components...)
@@ -198,6 +198,12 @@ func TestTheRightsSuffice(t *testing.T) {
 	}
 	if _, err := cluster.agent.CoreV1().Pods("each-kind").Watch(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Errorf("watch pods: %v", err)
+	}
+	if _, err := cluster.agent.CoreV1().Events("each-kind").Watch(t.Context(), metav1.ListOptions{FieldSelector: "type=Warning"}); err != nil {
+		t.Errorf("watch warnings: %v", err)
+	}
+	if _, err := cluster.agent.AppsV1().ReplicaSets("each-kind").Get(t.Context(), "none", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("get a ReplicaSet: %v, want not found", err)
 	}
 
 	may := map[string]bool{}

@@ -82,6 +82,12 @@ func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, s
 	}
 }
 
+// Recovers reports whether an object of that kind may get ready after it has
+// failed.
+func Recovers(id ObjectID) bool {
+	return !(id.Group == "batch" && id.Kind == "Job" || id.Group == "" && id.Kind == "Pod")
+}
+
 // byConditions judges a custom resource that for kstatus is current by
 // conditions that many have and kstatus does not read.
 func byConditions(obj *unstructured.Unstructured) (HealthStatus, string) {

@@ -2,6 +2,7 @@ package drift
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -78,18 +79,19 @@ func TestCauseOf(t *testing.T) {
 	}{
 		"runs":           {`{phase: Running, containerStatuses: [{name: w, ready: true, state: {running: {}}}]}`, Cause{}, true},
 		"starts":         {`{phase: Pending, containerStatuses: [{name: w, state: {waiting: {reason: ContainerCreating}}}]}`, Cause{}, true},
-		"cannot pull":    {`{containerStatuses: [{name: w, state: {waiting: {reason: ErrImagePull, message: "manifest unknown"}}}]}`, Cause{"pod web-1-x: ErrImagePull: manifest unknown", true}, false},
-		"init crashes":   {`{initContainerStatuses: [{name: i, state: {waiting: {reason: CrashLoopBackOff, message: "back-off 10s"}}, lastState: {terminated: {exitCode: 1, reason: Error, message: "no such table"}}}]}`, Cause{"pod web-1-x: CrashLoopBackOff: exit 1: no such table: back-off 10s", true}, false},
-		"out of memory":  {`{containerStatuses: [{name: w, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 137, reason: OOMKilled}}}]}`, Cause{"pod web-1-x: CrashLoopBackOff: exit 137 OOMKilled", true}, false},
-		"no such secret": {`{containerStatuses: [{name: w, state: {waiting: {reason: CreateContainerConfigError, message: "secret \"db\" not found"}}}]}`, Cause{`pod web-1-x: CreateContainerConfigError: secret "db" not found`, true}, false},
-		"a job's, ended": {`{phase: Failed, containerStatuses: [{name: w, state: {terminated: {exitCode: 0}}}, {name: x, state: {terminated: {exitCode: 3, reason: Error, message: "migration 12: no such column"}}}]}`, Cause{"pod web-1-x: failed: exit 3: migration 12: no such column", false}, false},
-		"evicted":        {`{phase: Failed, reason: Evicted, message: "The node was low on resource: memory."}`, Cause{"pod web-1-x: failed: Evicted: The node was low on resource: memory.", false}, false},
-		"has no node":    {`{phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/3 nodes are available: 3 Insufficient cpu."}]}`, Cause{"pod web-1-x: no node for it yet: 0/3 nodes are available: 3 Insufficient cpu.", false}, false},
+		"cannot pull":    {`{containerStatuses: [{name: w, state: {waiting: {reason: ErrImagePull, message: "manifest unknown"}}}]}`, Cause{Message: "pod web-1-x: ErrImagePull: manifest unknown", Fatal: true}, false},
+		"init crashes":   {`{initContainerStatuses: [{name: i, state: {waiting: {reason: CrashLoopBackOff, message: "back-off 10s"}}, lastState: {terminated: {exitCode: 1, reason: Error, message: "no such table"}}}]}`, Cause{Message: "pod web-1-x: CrashLoopBackOff: exit 1: no such table: back-off 10s", Fatal: true}, false},
+		"out of memory":  {`{containerStatuses: [{name: w, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 137, reason: OOMKilled}}}]}`, Cause{Message: "pod web-1-x: CrashLoopBackOff: exit 137 OOMKilled", Fatal: true}, false},
+		"no such secret": {`{containerStatuses: [{name: w, state: {waiting: {reason: CreateContainerConfigError, message: "secret \"db\" not found"}}}]}`, Cause{Message: `pod web-1-x: CreateContainerConfigError: secret "db" not found`, Fatal: true}, false},
+		"a job's, ended": {`{phase: Failed, containerStatuses: [{name: w, state: {terminated: {exitCode: 0}}}, {name: x, state: {terminated: {exitCode: 3, reason: Error, message: "migration 12: no such column"}}}]}`, Cause{Message: "pod web-1-x: failed: exit 3: migration 12: no such column", Fatal: false}, false},
+		"evicted":        {`{phase: Failed, reason: Evicted, message: "The node was low on resource: memory."}`, Cause{Message: "pod web-1-x: failed: Evicted: The node was low on resource: memory.", Fatal: false}, false},
+		"has no node":    {`{phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/3 nodes are available: 3 Insufficient cpu."}]}`, Cause{Message: "pod web-1-x: no node for it yet: 0/3 nodes are available: 3 Insufficient cpu.", Fatal: false}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pod := object(t, `{apiVersion: v1, kind: Pod, metadata: {name: web-1-x, namespace: shop}, status: `+c.status+`}`)
 			got, ok := CauseOf(pod)
+			got.Crash = Crash{}
 			if ok == c.none || got != c.want {
 				t.Errorf("got %+v, %v; want %+v", got, ok, c.want)
 			}
@@ -97,51 +99,108 @@ func TestCauseOf(t *testing.T) {
 	}
 }
 
+// Each controller marks its pods in a way of its own.
 func TestPodsOfAnEarlierTemplateDoNotCount(t *testing.T) {
 	t.Parallel()
-	workload := object(t, `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  template:
-    metadata: {labels: {app: web}, annotations: {checksum: b}}
-    spec:
-      containers: [{name: web, image: web:2, env: [{name: A, value: "1"}]}]
-`)
-	const pod = `
-apiVersion: v1
-kind: Pod
-metadata:
-  name: web-1-x
-  namespace: shop
-  labels: {app: web, pod-template-hash: "1"}
-  annotations: {checksum: b, injected: "yes"}
-  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-1, uid: u, controller: true}]
-spec:
-  containers:
-  - {name: proxy, image: envoy}
-  - {name: web, image: web:2, env: [{name: A, value: "1"}, {name: INJECTED, value: x}], imagePullPolicy: IfNotPresent}
-`
+	const crash = `status: {containerStatuses: [{name: w, restartCount: 2, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1}}}]}`
+	revisions := map[string]string{"web-aaa": "1", "web-bbb": "2"}
 	for name, c := range map[string]struct {
-		from, to      string
-		owned, runsIt bool
+		workload, pod string
+		runs          bool
 	}{
-		"of the template, with what admission added": {"", "", true, true},
-		"with the image before":                      {"image: web:2", "image: web:1", true, false},
-		"with the environment before":                {`value: "1"`, `value: "0"`, true, false},
-		"with the annotation before":                 {"checksum: b", "checksum: a", true, false},
-		"of another workload":                        {"name: web-1,", "name: web-api-1,", false, true},
-		"of nobody":                                  {"controller: true", "controller: false", false, true},
+		"Deployment, now":              {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, uid: u, generation: 2, annotations: {deployment.kubernetes.io/revision: "2"}}, status: {observedGeneration: 2}}`, `labels: {pod-template-hash: bbb}, ownerReferences: [{kind: ReplicaSet, name: web-bbb, uid: r, controller: true}]`, true},
+		"Deployment, before":           {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, uid: u, generation: 2, annotations: {deployment.kubernetes.io/revision: "2"}}, status: {observedGeneration: 2}}`, `labels: {pod-template-hash: aaa}, ownerReferences: [{kind: ReplicaSet, name: web-aaa, uid: r, controller: true}]`, false},
+		"Deployment, not seen yet":     {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, uid: u, generation: 3, annotations: {deployment.kubernetes.io/revision: "2"}}, status: {observedGeneration: 2}}`, `labels: {pod-template-hash: bbb}, ownerReferences: [{kind: ReplicaSet, name: web-bbb, uid: r, controller: true}]`, false},
+		"Deployment, not known":        {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, uid: u, annotations: {deployment.kubernetes.io/revision: "2"}}}`, `labels: {pod-template-hash: ccc}, ownerReferences: [{kind: ReplicaSet, name: web-ccc, uid: r, controller: true}]`, false},
+		"Deployment, another's":        {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, uid: u, annotations: {deployment.kubernetes.io/revision: "2"}}}`, `labels: {pod-template-hash: bbb}, ownerReferences: [{kind: ReplicaSet, name: web-api-bbb, uid: r, controller: true}]`, false},
+		"StatefulSet, now":             {`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web, uid: u}, status: {updateRevision: web-2}}`, `labels: {controller-revision-hash: web-2}, ownerReferences: [{kind: StatefulSet, name: web, uid: u, controller: true}]`, true},
+		"StatefulSet, before":          {`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web, uid: u}, status: {updateRevision: web-2}}`, `labels: {controller-revision-hash: web-1}, ownerReferences: [{kind: StatefulSet, name: web, uid: u, controller: true}]`, false},
+		"StatefulSet, its predecessor": {`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web, uid: u}, status: {updateRevision: web-2}}`, `labels: {controller-revision-hash: web-2}, ownerReferences: [{kind: StatefulSet, name: web, uid: old, controller: true}]`, false},
+		"DaemonSet, now":               {`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: web, uid: u, annotations: {deprecated.daemonset.template.generation: "2"}}}`, `labels: {pod-template-generation: "2"}, ownerReferences: [{kind: DaemonSet, name: web, uid: u, controller: true}]`, true},
+		"DaemonSet, before":            {`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: web, uid: u, annotations: {deprecated.daemonset.template.generation: "2"}}}`, `labels: {pod-template-generation: "1"}, ownerReferences: [{kind: DaemonSet, name: web, uid: u, controller: true}]`, false},
+		"Job":                          {`{apiVersion: batch/v1, kind: Job, metadata: {name: web, uid: u}}`, `ownerReferences: [{kind: Job, name: web, uid: u, controller: true}]`, true},
+		"Job, its predecessor":         {`{apiVersion: batch/v1, kind: Job, metadata: {name: web, uid: u}}`, `ownerReferences: [{kind: Job, name: web, uid: old, controller: true}]`, false},
+		"Rollout, now":                 {`{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: web, uid: u, generation: 2}, status: {observedGeneration: "2", currentPodHash: bbb}}`, `labels: {rollouts-pod-template-hash: bbb}, ownerReferences: [{kind: ReplicaSet, name: web-bbb, uid: r, controller: true}]`, true},
+		"Rollout, before":              {`{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: web, uid: u, generation: 2}, status: {observedGeneration: "2", currentPodHash: bbb}}`, `labels: {rollouts-pod-template-hash: aaa}, ownerReferences: [{kind: ReplicaSet, name: web-aaa, uid: r, controller: true}]`, false},
+		"nobody's":                     {`{apiVersion: batch/v1, kind: Job, metadata: {name: web, uid: u}}`, `ownerReferences: [{kind: Job, name: web, uid: u}]`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := object(t, replaced(t, pod, c.from, c.to))
-			if got := OwnedBy(p, IDOf(workload)); got != c.owned {
-				t.Errorf("OwnedBy is %v", got)
+			workload := object(t, c.workload)
+			pod := PodOf(object(t, `{apiVersion: v1, kind: Pod, metadata: {name: web-x, `+c.pod+`}, `+crash+`}`))
+			w := Workload{ID: IDOf(workload), UID: string(workload.GetUID()), Rollout: RolloutOf(workload), Revision: func(set string) (string, bool) {
+				r, ok := revisions[set]
+				return r, ok
+			}}
+			want := Cause{}
+			if c.runs {
+				want = Cause{Message: "pod web-x: CrashLoopBackOff: exit 1", Fatal: true, Crash: Crash{Pod: "web-x", Container: "w", Restarts: 2, Previous: true}}
 			}
-			if got := RunsTemplate(p, workload); got != c.runsIt {
-				t.Errorf("RunsTemplate is %v", got)
+			if got := Explain(w, []Pod{pod}, nil, nil); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestOfSeveralCausesTheWorstIsTold(t *testing.T) {
+	t.Parallel()
+	w := Workload{ID: ObjectID{Group: "batch", Kind: "Job", Name: "web"}, UID: "u", Rollout: "u"}
+	pod := func(name string, cause Cause) Pod {
+		return Pod{Name: name, UID: "of " + name, Owner: PodOwner{"Job", "web", "u"}, Cause: cause}
+	}
+	crash, pull, noNode := Cause{Message: "crash", Fatal: true}, Cause{Message: "pull", Fatal: true}, Cause{Message: "no node"}
+	warnings := map[string]Warning{"of a": {Reason: "FailedMount", Message: `configmap "c" not found`}}
+	excused := map[Cause]bool{pull: true}
+	for name, c := range map[string]struct {
+		pods []Pod
+		want Cause
+	}{
+		"none fails":                {nil, Cause{}},
+		"only a warning":            {[]Pod{pod("a", Cause{})}, Cause{Message: `pod a: FailedMount: configmap "c" not found`}},
+		"a warning of old":          {[]Pod{{Name: "a", UID: "of a", Ready: true, Owner: PodOwner{"Job", "web", "u"}}}, Cause{}},
+		"the first of equals":       {[]Pod{pod("b", crash), pod("c", Cause{Message: "x", Fatal: true})}, crash},
+		"what needs a change wins":  {[]Pod{pod("a", noNode), pod("b", crash)}, crash},
+		"what failed before waits":  {[]Pod{pod("a", pull)}, Cause{Message: "pull"}},
+		"but not what is new to it": {[]Pod{pod("a", pull), pod("b", crash)}, crash},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := Explain(w, c.pods, warnings, excused); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWarningsThatExplain(t *testing.T) {
+	t.Parallel()
+	event := func(kind, reason, more string) string {
+		return `{apiVersion: v1, kind: Event, metadata: {name: e}, involvedObject: {kind: ` + kind + `, name: db, uid: u}, reason: ` + reason + `, message: why, ` + more + `}`
+	}
+	at := time.Date(2026, 11, 20, 10, 0, 7, 0, time.UTC)
+	for name, c := range map[string]struct {
+		event string
+		want  Warning
+		tells bool
+	}{
+		"pods are refused":          {event("StatefulSet", "FailedCreate", `lastTimestamp: "2026-11-20T10:00:07Z"`), Warning{"db", "u", true, "FailedCreate", "why", at}, true},
+		"and again":                 {event("DaemonSet", "FailedCreate", `lastTimestamp: "2026-11-20T09:00:00Z", series: {lastObservedTime: "2026-11-20T10:00:07Z"}`), Warning{"db", "u", true, "FailedCreate", "why", at}, true},
+		"a volume":                  {event("Pod", "FailedMount", `eventTime: "2026-11-20T10:00:07Z"`), Warning{"db", "u", false, "FailedMount", "why", at}, true},
+		"a Deployment's, by status": {event("ReplicaSet", "FailedCreate", ""), Warning{}, false},
+		"a crash, by status":        {event("Pod", "BackOff", ""), Warning{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, tells := WarningOf(object(t, c.event))
+			if tells != c.tells || tells && got != c.want {
+				t.Errorf("got %+v, %v", got, tells)
+			}
+			if _, refused := got.Refusal(at.Add(-time.Second)); refused != (tells && c.want.Refused) {
+				t.Errorf("refused is %v", refused)
+			}
+			if _, refused := got.Refusal(at); refused {
+				t.Error("refused, though a pod was made since")
 			}
 		})
 	}

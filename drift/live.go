@@ -27,6 +27,8 @@ type Live struct {
 	Terminating     bool
 	Confirm         bool // it is only deleted by a word in a commit
 	Health          ObjectHealth
+	// Rollout is what its controller rolls out, see RolloutOf.
+	Rollout string
 	// CheckedBy is the check by which Health was told, if one was given.
 	CheckedBy Digest
 }
@@ -47,6 +49,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Terminating:     obj.GetDeletionTimestamp() != nil,
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,
 		Health:          Assess(obj, h),
+		Rollout:         RolloutOf(obj),
 		CheckedBy:       h.Digest(),
 	}
 }

@@ -2,19 +2,165 @@ package drift
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Cause is why a pod does not get ready.
+// Cause is why the pods of a workload do not get ready.
 type Cause struct {
 	// Message says it for the owner of the pod: "pod web-7c9d-x2x: ImagePullBackOff: …".
 	Message string
 	// Fatal is false for what may well pass by itself, as when no node has
 	// room yet.
 	Fatal bool
+	// Grace is how long a fatal cause must last before it counts.
+	Grace time.Duration
+	// Seen is when an event last told it, if one did.
+	Seen time.Time
+	// Crash is the container whose log may say more, if one ended badly.
+	Crash Crash
+}
+
+// Crash is a container that ended badly.
+type Crash struct {
+	Pod, Container string
+	// Restarts tells this end from others, and Previous says that the container
+	// was started again since.
+	Restarts int64
+	Previous bool
+}
+
+// Pod is what a pod says of the workload that it belongs to. It is small: while
+// a rollout is looked at, all pods of its namespace are kept.
+type Pod struct {
+	Name, UID string
+	Created   time.Time
+	Ready     bool
+	Owner     PodOwner
+	// Template is how the owner's controller calls the template that the pod was
+	// made from.
+	Template string
+	// Cause is why it does not get ready, if its status says so.
+	Cause Cause
+}
+
+// PodOwner is the controller of a pod.
+type PodOwner struct{ Kind, Name, UID string }
+
+// PodOf looks at a pod that came from the API server.
+func PodOf(pod *unstructured.Unstructured) Pod {
+	p := Pod{Name: pod.GetName(), UID: string(pod.GetUID()), Created: pod.GetCreationTimestamp().Time}
+	if c, ok := condition(pod, "Ready"); ok {
+		p.Ready = c.status == "True"
+	}
+	p.Cause, _ = CauseOf(pod)
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return p
+	}
+	p.Owner = PodOwner{owner.Kind, owner.Name, string(owner.UID)}
+	labels := pod.GetLabels()
+	switch owner.Kind {
+	case "StatefulSet":
+		p.Template = labels["controller-revision-hash"]
+	case "DaemonSet":
+		p.Template = labels["pod-template-generation"]
+	case "ReplicaSet":
+		p.Template = labels["pod-template-hash"]
+		if hash := labels["rollouts-pod-template-hash"]; hash != "" {
+			p.Template = hash
+		}
+	}
+	return p
+}
+
+// RolloutOf is how the controller of a workload calls the template that it
+// rolls out now. It is empty for what is no workload, and as long as the
+// controller has not seen the template.
+//
+// For a Deployment it is the revision, which its pods do not have, but their
+// ReplicaSet: RevisionOf. A Job and a ReplicaSet have one template only.
+func RolloutOf(workload *unstructured.Unstructured) string {
+	id := IDOf(workload)
+	if !IsWorkload(id) {
+		return ""
+	}
+	if _, behind := behind(workload); behind {
+		return ""
+	}
+	status := statusOf(workload)
+	switch id.workload() {
+	case "StatefulSet.apps":
+		revision, _ := status["updateRevision"].(string)
+		return revision
+	case "DaemonSet.apps":
+		return workload.GetAnnotations()["deprecated.daemonset.template.generation"]
+	case "Deployment.apps":
+		return RevisionOf(workload)
+	case "Rollout.argoproj.io":
+		hash, _ := status["currentPodHash"].(string)
+		return hash
+	case "Job.batch", "ReplicaSet.apps":
+		return string(workload.GetUID())
+	}
+	return ""
+}
+
+// RevisionOf is the revision of a Deployment or of one of its ReplicaSets. Both
+// have the same one where the template is the same.
+func RevisionOf(object *unstructured.Unstructured) string {
+	return object.GetAnnotations()["deployment.kubernetes.io/revision"]
+}
+
+func (id ObjectID) workload() string { return id.Kind + "." + id.Group }
+
+// IsWorkload reports whether an object's pods can say why it is not ready.
+func IsWorkload(id ObjectID) bool {
+	switch id.workload() {
+	case "Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps", "Job.batch", "Rollout.argoproj.io":
+		return true
+	}
+	return false
+}
+
+// Workload is what rolls out pods.
+type Workload struct {
+	ID           ObjectID
+	UID, Rollout string
+	// Revision looks up RevisionOf a ReplicaSet, by which a Deployment's pods are
+	// told apart; false as long as it is not known.
+	Revision func(replicaSet string) (string, bool)
+}
+
+// Has reports whether a pod is one of the workload: directly, or through the
+// ReplicaSet of a Deployment or Rollout, which is named after it and the
+// template's hash.
+func (w Workload) Has(p Pod) bool {
+	switch w.ID.workload() {
+	case "Deployment.apps", "Rollout.argoproj.io":
+		return p.Owner.Kind == "ReplicaSet" && p.Template != "" && p.Owner.Name == w.ID.Name+"-"+p.Template
+	}
+	return p.Owner.UID == w.UID
+}
+
+// runs reports whether a pod of the workload was made from the template that is
+// rolled out now. Pods of an earlier one say nothing about the rollout that
+// replaces them.
+func (w Workload) runs(p Pod) bool {
+	if w.Rollout == "" {
+		return false
+	}
+	switch w.ID.workload() {
+	case "Deployment.apps":
+		revision, known := w.Revision(p.Owner.Name)
+		return known && revision == w.Rollout
+	case "Job.batch", "ReplicaSet.apps":
+		return p.Owner.UID == w.Rollout
+	}
+	return p.Template == w.Rollout
 }
 
 // fatalWaiting are the reasons of a waiting container that need a change.
@@ -32,14 +178,12 @@ var fatalWaiting = map[string]bool{
 
 // CauseOf tells why a pod does not get ready, if its status says so.
 func CauseOf(pod *unstructured.Unstructured) (Cause, bool) {
-	cause := func(fatal bool, reason string, details ...string) (Cause, bool) {
-		message := "pod " + pod.GetName() + ": " + reason
-		for _, d := range details {
-			if d = strings.TrimSpace(d); d != "" && !strings.Contains(message, d) {
-				message += ": " + d
-			}
+	cause := func(fatal bool, crash Crash, reason string, details ...string) (Cause, bool) {
+		crash.Pod = pod.GetName()
+		if crash.Container == "" {
+			crash = Crash{}
 		}
-		return Cause{Message: message, Fatal: fatal}, true
+		return Cause{Message: ofPod(pod.GetName(), append([]string{reason}, details...)...), Fatal: fatal, Crash: crash}, true
 	}
 	for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
 		statuses, _, _ := unstructured.NestedSlice(pod.Object, "status", field)
@@ -51,7 +195,8 @@ func CauseOf(pod *unstructured.Unstructured) (Cause, bool) {
 				continue
 			}
 			message, _ := waiting["message"].(string)
-			return cause(true, reason, lastEnd(container), message)
+			ended, crash := lastEnd(container)
+			return cause(true, crash, reason, ended, message)
 		}
 	}
 	if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Failed" {
@@ -59,36 +204,54 @@ func CauseOf(pod *unstructured.Unstructured) (Cause, bool) {
 		// backoffLimit.
 		reason, _, _ := unstructured.NestedString(pod.Object, "status", "reason") // "Evicted"
 		message, _, _ := unstructured.NestedString(pod.Object, "status", "message")
-		return cause(false, "failed", reason, message, endOf(pod))
+		ended, crash := endOf(pod)
+		return cause(false, crash, "failed", reason, message, ended)
 	}
 	if c, ok := condition(pod, "PodScheduled"); ok && c.status == "False" && c.reason == "Unschedulable" {
-		return cause(false, "no node for it yet", c.message)
+		return cause(false, Crash{}, "no node for it yet", c.message)
 	}
 	return Cause{}, false
 }
 
+// ofPod puts together what is known of a pod, nothing twice.
+func ofPod(name string, details ...string) string {
+	message := "pod " + name
+	for _, d := range details {
+		if d = strings.TrimSpace(d); d != "" && !strings.Contains(message, d) {
+			message += ": " + d
+		}
+	}
+	return clip(message, maxHealthMessage)
+}
+
 // lastEnd tells how a container ended before it was started again.
-func lastEnd(container map[string]any) string {
+func lastEnd(container map[string]any) (string, Crash) {
 	ended, ok, _ := unstructured.NestedMap(container, "lastState", "terminated")
 	if !ok {
-		return ""
+		return "", Crash{}
 	}
-	return inWordsOf(ended)
+	return inWordsOf(ended), crashOf(container, true)
 }
 
 // endOf tells how the first container of a pod ended that ended badly.
-func endOf(pod *unstructured.Unstructured) string {
+func endOf(pod *unstructured.Unstructured) (string, Crash) {
 	for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
 		statuses, _, _ := unstructured.NestedSlice(pod.Object, "status", field)
 		for _, s := range statuses {
 			container, _ := s.(map[string]any)
 			ended, _, _ := unstructured.NestedMap(container, "state", "terminated")
 			if code, ok := ended["exitCode"].(int64); ok && code != 0 {
-				return inWordsOf(ended)
+				return inWordsOf(ended), crashOf(container, false)
 			}
 		}
 	}
-	return ""
+	return "", Crash{}
+}
+
+func crashOf(container map[string]any, previous bool) Crash {
+	name, _ := container["name"].(string)
+	restarts, _ := container["restartCount"].(int64)
+	return Crash{Container: name, Restarts: restarts, Previous: previous}
 }
 
 // inWordsOf is the end of a container: "exit 137 OOMKilled: …", with its
@@ -105,101 +268,4 @@ func inWordsOf(ended map[string]any) string {
 		text += ": " + strings.TrimSpace(message)
 	}
 	return strings.TrimSpace(text)
-}
-
-// OwnedBy reports whether a pod belongs to a workload: directly, or through
-// the ReplicaSet of a Deployment.
-func OwnedBy(pod *unstructured.Unstructured, workload ObjectID) bool {
-	if pod.GetNamespace() != workload.Namespace {
-		return false
-	}
-	for _, owner := range pod.GetOwnerReferences() {
-		if owner.Controller == nil || !*owner.Controller {
-			continue
-		}
-		if owner.Kind == workload.Kind && owner.Name == workload.Name {
-			return true
-		}
-		// A Deployment's ReplicaSets are named after it and the template's hash.
-		hash := pod.GetLabels()["pod-template-hash"]
-		if workload.Kind == "Deployment" && owner.Kind == "ReplicaSet" && hash != "" && owner.Name == workload.Name+"-"+hash {
-			return true
-		}
-	}
-	return false
-}
-
-// RunsTemplate reports whether a pod was made from the pod template of a
-// workload as the release has it. Pods of an earlier template say nothing
-// about the rollout that replaces them. What admission may add or rewrite in a
-// pod does not count.
-func RunsTemplate(pod, workload *unstructured.Unstructured) bool {
-	template, ok, _ := unstructured.NestedMap(workload.Object, "spec", "template")
-	if !ok {
-		return true
-	}
-	for _, path := range [][]string{{"metadata", "labels"}, {"metadata", "annotations"}} {
-		declared, _, _ := unstructured.NestedMap(template, path...)
-		has, _, _ := unstructured.NestedMap(pod.Object, path...)
-		if !within(declared, has) {
-			return false
-		}
-	}
-	for _, list := range []string{"initContainers", "containers"} {
-		declared, _, _ := unstructured.NestedSlice(template, "spec", list)
-		has, _, _ := unstructured.NestedSlice(pod.Object, "spec", list)
-		for _, d := range declared {
-			container, _ := d.(map[string]any)
-			if !runsContainer(container, has) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func runsContainer(declared map[string]any, containers []any) bool {
-	for _, c := range containers {
-		container, _ := c.(map[string]any)
-		if container["name"] != declared["name"] {
-			continue
-		}
-		for _, field := range []string{"image", "command", "args", "env", "envFrom"} {
-			if d, ok := declared[field]; ok && !within(d, container[field]) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-// within reports whether all that is declared is there; maps may hold more.
-func within(declared, has any) bool {
-	switch d := declared.(type) {
-	case map[string]any:
-		h, ok := has.(map[string]any)
-		if !ok {
-			return len(d) == 0
-		}
-		for key, value := range d {
-			if !within(value, h[key]) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		h, ok := has.([]any)
-		if !ok || len(h) < len(d) {
-			return len(d) == 0
-		}
-		for i := range d {
-			if !within(d[i], h[i]) {
-				return false
-			}
-		}
-		return true
-	default:
-		return reflect.DeepEqual(declared, has)
-	}
 }

@@ -211,7 +211,7 @@ func connect(e agent.EnvironmentConfig, config agent.Config, identity string, fe
 			ServiceAccount: e.ServiceAccount,
 		}
 	}
-	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Environments: of, Notify: notify, Log: log})
+	return cluster.New(cluster.Options{Config: access, Namespace: config.Namespace, Owner: config.Repository.Name, Environments: of, PodLogs: config.Health.PodLogs, Notify: notify, Log: log})
 }
 
 // userAgent is who the API server's audit log names: all replicas have one

@@ -104,6 +104,9 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	t := w.target
 	t.Target, t.release, t.inventory, t.whole = w.release.Target, w.release.Digest, intended, false
 	t.checks = w.terms.Health
+	if w.inventory.Accepted.Release != w.release.Digest { // else it failed with this very release
+		c.excuse(w)
+	}
 	t.mode, t.healthTimeout = w.terms.Environment.Drift, time.Duration(cmp.Or(w.terms.Environment.HealthTimeout, environments.Duration(environments.DefaultHealthTimeout)))
 	t.health.stop()
 	t.health.since = time.Time{}
@@ -111,6 +114,40 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 		if s.Action == drift.Unchanged {
 			entry := intended.Entries[s.Object]
 			c.keep(t, w.watchers[s.Object], w.wanted[s.Object], entry.Applied, entry.UID)
+		}
+	}
+}
+
+// excuse notes what has failed before a new release is written. What mends it
+// may take a while to show: a status that does not say of which generation it
+// is, such as that of Flagger's Canary, stays until its controller looks again,
+// and a pod that lacks a ConfigMap is as it was when that is there, until its
+// kubelet tries again. c.mu is held.
+func (c *Cluster) excuse(now *work) {
+	t := now.target
+	t.former, t.excused = map[drift.ObjectID]drift.ObjectHealth{}, map[drift.Cause]bool{}
+	for _, k := range t.objects {
+		k.cause = drift.Cause{} // it is found again if it lasts
+	}
+	for id, live := range now.live {
+		if live.State != drift.Present || !drift.Recovers(id) {
+			continue
+		}
+		if live.Health.Status == drift.Failed {
+			t.former[id] = live.Health
+		}
+		p := c.pods[id.Namespace]
+		if p == nil || !drift.IsWorkload(id) {
+			continue
+		}
+		w := drift.Workload{ID: id, UID: live.UID}
+		for _, pod := range p.pods {
+			if pod.Cause.Fatal && w.Has(pod) {
+				t.excused[pod.Cause] = true
+			}
+		}
+		if cause, ok := p.refusalOf(w); ok {
+			t.excused[cause] = true
 		}
 	}
 }

@@ -47,6 +47,9 @@ type Options struct {
 	// each target. It must not block for long: notices wait meanwhile, though
 	// drift is put back all the same. Nil discards them.
 	Notify func(drift.Notice)
+	// PodLogs says that the end of the log of a container that crashes is told
+	// with its health.
+	PodLogs bool
 	// Fights says when others who undo what is put back are slowed;
 	// drift.DefaultFightTerms where it is zero.
 	Fights drift.FightTerms
@@ -146,7 +149,11 @@ type target struct {
 	whole     bool
 	inventory drift.Inventory
 	flushing  bool
-	health    targetHealth
+	// former are the failures of objects from before the release, and excused
+	// those of pods. They are not its fault until they change.
+	former  map[drift.ObjectID]drift.ObjectHealth
+	excused map[drift.Cause]bool
+	health  targetHealth
 }
 
 // New connects to a cluster. It makes no request yet. Close it after use.

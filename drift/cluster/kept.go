@@ -36,9 +36,12 @@ type kept struct {
 	// repairs since window, so that one object cannot keep the agent busy.
 	repairs int
 	window  time.Time
-	// cause is why its pods do not get ready.
-	cause drift.Cause
-	fight drift.Fight
+	// rollout is what its controller rolls out, cause why the pods of that do not
+	// get ready, and refused since when such pods are.
+	rollout string
+	cause   drift.Cause
+	refused time.Time
+	fight   drift.Fight
 	// images are those that it declares, and rewritten says that admission made
 	// another one of one of them.
 	images    []render.Image
@@ -172,12 +175,24 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is looked at by another health check than before"}
 		c.fresh.Add(k.id)
 	}
+	if before, ok := k.target.former[k.id]; ok {
+		if health == before {
+			health.Status, health.Message = drift.Progressing, "still as before this release: "+health.Message
+		} else {
+			delete(k.target.former, k.id)
+		}
+	}
 	if health.Status == drift.Current {
 		k.cause = drift.Cause{}
 	}
+	other := k.rollout != live.Rollout || (k.health.Status == drift.Current) != (health.Status == drift.Current)
+	k.rollout = live.Rollout
 	if k.health != health {
 		k.health = health
 		c.notices.healthChanged(k.target)
+	}
+	if p := c.pods[k.id.Namespace]; other && p != nil && p.targets[k.target] {
+		p.explain()
 	}
 }
 

@@ -108,7 +108,7 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 		objects[i] = k.health
 		if k.cause.Message != "" && k.health.Status != drift.Current {
 			objects[i].Message = k.health.Message + "; " + k.cause.Message
-			if k.cause.Fatal {
+			if k.fatal(now) {
 				objects[i].Status = drift.Failed
 			}
 		}

@@ -1,0 +1,82 @@
+package drift
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Warning is an event that says what no status says: that a pod could not be
+// made, why one is not ready, or what keeps it from starting.
+type Warning struct {
+	Name, UID string // of what it is about
+	Refused   bool   // pods of it are, by quota or admission
+	Reason    string
+	Message   string
+	Last      time.Time
+}
+
+// WarningOf reads an event; false says that it tells nothing about rollouts, or
+// nothing that a status does not tell.
+func WarningOf(event *unstructured.Unstructured) (Warning, bool) {
+	field := func(path ...string) string { s, _, _ := unstructured.NestedString(event.Object, path...); return s }
+	w := Warning{
+		Name: field("involvedObject", "name"), UID: field("involvedObject", "uid"),
+		Reason: field("reason"), Message: clip(field("message"), maxHealthMessage),
+	}
+	for _, at := range []string{field("series", "lastObservedTime"), field("lastTimestamp"), field("eventTime")} {
+		if t, err := time.Parse(time.RFC3339, at); err == nil {
+			w.Last = t
+			break
+		}
+	}
+	switch kind := field("involvedObject", "kind"); {
+	case w.UID == "":
+	case kind == "StatefulSet" || kind == "DaemonSet" || kind == "Job":
+		w.Refused = w.Reason == "FailedCreate"
+		return w, w.Refused
+	case kind == "Pod":
+		switch w.Reason {
+		case "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "Unhealthy":
+			return w, true
+		}
+	}
+	return Warning{}, false
+}
+
+// refusalGrace is how long pods must be refused before that is a failure: one
+// that replaces another may ask for the room that the other one just leaves,
+// and quota takes a moment to notice.
+const refusalGrace = 3 * time.Second
+
+// Refusal is the cause that a warning is for a workload whose pods are refused.
+// One that was made since shows that they are no longer. Both times are whole
+// seconds.
+func (w Warning) Refusal(newestPod time.Time) (Cause, bool) {
+	if !w.Refused || !w.Last.Truncate(time.Second).After(newestPod) {
+		return Cause{}, false
+	}
+	return Cause{Message: w.Reason + ": " + w.Message, Fatal: true, Grace: refusalGrace, Seen: w.Last}, true
+}
+
+// Explain finds why the pods of a workload's rollout do not get ready, among
+// those of its namespace, in the order of their names. What needs a change wins
+// over what may pass, and of equals the first one. Causes that are excused are
+// not fatal.
+func Explain(w Workload, pods []Pod, warnings map[string]Warning, excused map[Cause]bool) Cause {
+	var found Cause
+	for _, p := range pods {
+		cause := p.Cause
+		if warning, ok := warnings[p.UID]; ok && cause.Message == "" && !p.Ready {
+			cause.Message = ofPod(p.Name, warning.Reason, warning.Message)
+		}
+		if cause.Message == "" || !w.Has(p) || !w.runs(p) {
+			continue
+		}
+		cause.Fatal = cause.Fatal && !excused[cause]
+		if found.Message == "" || cause.Fatal && !found.Fatal {
+			found = cause
+		}
+	}
+	return found
+}
