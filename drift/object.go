@@ -20,6 +20,15 @@ func IDOf(obj *unstructured.Unstructured) ObjectID {
 	return ObjectID{Group: gvk.Group, Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }
 
+// NameOf is an object as a release calls it: render.Image.Object.
+func NameOf(o *unstructured.Unstructured) string {
+	name := o.GetName()
+	if ns := o.GetNamespace(); ns != "" {
+		name = ns + "/" + name
+	}
+	return o.GetKind() + " " + name
+}
+
 // String is the object as people read it: "Deployment shop-dev/web".
 func (id ObjectID) String() string {
 	name := id.Name

@@ -27,6 +27,8 @@ type Rejected struct {
 	// earlier stage, as the namespace or kind of these came with this release,
 	// or any, where the server took an object in the trial and not in earnest.
 	Written bool
+	// Offline is true when no API server was asked.
+	Offline bool
 }
 
 // Problem is why one object is not accepted.
@@ -79,6 +81,9 @@ func (e *Rejected) Error() string {
 	var lines strings.Builder
 	for _, p := range e.Problems {
 		fmt.Fprintf(&lines, "\n  %s", p)
+	}
+	if e.Offline {
+		return fmt.Sprintf("%s: it cannot be applied, %s:%s", e.Target, count(len(e.Problems), "problem", e.Of), lines.String())
 	}
 	return fmt.Sprintf("%s: the API server refuses %s, %s:%s", e.Target, count(len(e.Problems), "problem", e.Of), written, lines.String())
 }

@@ -18,6 +18,10 @@ type Wanted struct {
 	GVK    schema.GroupVersionKind
 	Digest Digest // of Patch
 	Patch  []byte // the apply request's body: JSON with sorted keys
+	// Exceptions are fields that are left to others, and not in Patch; nil if
+	// there are none.
+	Exceptions *Exceptions
+	ignore     string // what the object itself says of them
 	// Recreate says that it may be deleted and made again, see AnnotationRecreate.
 	Recreate bool
 	// Images are those that it declares, as far as they were found and verified.
@@ -96,7 +100,7 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	if err != nil {
 		return fail("", "cannot be written as JSON: "+err.Error())
 	}
-	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch, Recreate: recreate}, nil
+	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch, Recreate: recreate, ignore: obj.GetAnnotations()[AnnotationIgnore]}, nil
 }
 
 // secretProblems finds values that the API server would not take. Its answers

@@ -60,6 +60,9 @@ type Environment struct {
 	// What happens to changes made by hand to live objects: correct puts them
 	// back at once, report only tells.
 	Drift DriftMode `json:"drift,omitempty" jsonschema:"enum=correct,enum=report,default=correct"`
+	// Declared fields that are left to others once an object was made, such as
+	// the replicas of what is scaled automatically: neither put back nor told.
+	Ignore []Ignore `json:"ignore,omitempty" jsonschema:"minItems=1,maxItems=100"`
 	// What happens when a release does not become healthy.
 	Rollback Rollback `json:"rollback,omitempty,omitzero"`
 	// How long to wait for health after an apply before it counts as failed;

@@ -3,7 +3,6 @@ package environments
 import (
 	"fmt"
 	"regexp"
-	"strings"
 )
 
 // HealthCheck says how the health of one kind of objects is told: expressions
@@ -27,13 +26,7 @@ type HealthCheck struct {
 }
 
 // Group is the API group; empty for core kinds.
-func (h HealthCheck) Group() string {
-	group, _, grouped := strings.Cut(h.APIVersion, "/")
-	if !grouped {
-		return ""
-	}
-	return group
-}
+func (h HealthCheck) Group() string { return groupOf(h.APIVersion) }
 
 // Accepted forms of what names a kind.
 var (
@@ -45,15 +38,7 @@ func (s Spec) checkHealth(doc *Document) {
 	seen := map[[2]string]int{}
 	for i, h := range s.Health {
 		at := fmt.Sprintf("spec.health[%d]", i)
-		if h.APIVersion != "" && !apiVersion.MatchString(h.APIVersion) {
-			doc.Report(at+".apiVersion", "%s is no API version; write it like databases.acme.dev/v1", quote(h.APIVersion))
-			continue
-		}
-		if h.Kind != "" && !kindName.MatchString(h.Kind) {
-			doc.Report(at+".kind", "%s is no kind; write it like Database", quote(h.Kind))
-			continue
-		}
-		if h.APIVersion == "" || h.Kind == "" {
+		if !checkKind(doc, at, h.APIVersion, h.Kind) {
 			continue
 		}
 		if h.Group() == "" && h.Kind == "Secret" {

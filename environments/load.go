@@ -27,6 +27,9 @@ var pipelineSource string
 //go:embed health.go
 var healthSource string
 
+//go:embed ignore.go
+var ignoreSource string
+
 // TrustSource is the Go source of the types that pawl.yaml and the agent's
 // configuration share, for the descriptions in the latter's schema.
 //
@@ -34,7 +37,7 @@ var healthSource string
 var TrustSource string
 
 var pipelineSchema = sync.OnceValue(func() *Schema {
-	return NewSchema[Pipeline]("https://pawl.dev/schemas/v1alpha1/pipeline.json", "pawl.yaml", pipelineSource, healthSource, TrustSource)
+	return NewSchema[Pipeline]("https://pawl.dev/schemas/v1alpha1/pipeline.json", "pawl.yaml", pipelineSource, healthSource, ignoreSource, TrustSource)
 })
 
 // PipelineSchema is the JSON Schema of pawl.yaml.
@@ -70,6 +73,9 @@ func (p Pipeline) check(doc *Document) {
 		at := fmt.Sprintf("spec.environments[%d]", i)
 		for j, t := range e.Track {
 			t.check(doc, fmt.Sprintf("%s.track[%d]", at, j))
+		}
+		for j, rule := range e.Ignore {
+			rule.check(doc, fmt.Sprintf("%s.ignore[%d]", at, j))
 		}
 		if d := time.Duration(e.HealthTimeout); d != 0 && (d < MinHealthTimeout || d > MaxHealthTimeout) {
 			doc.Report(at+".healthTimeout", "%s is out of bounds; write %s to %s", e.HealthTimeout, Duration(MinHealthTimeout), Duration(MaxHealthTimeout))

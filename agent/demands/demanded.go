@@ -62,8 +62,11 @@ func (b *Baseline) Demand(p Repository, compiler Policies) (*Demanded, error) {
 	fail := func(field string, err error) (*Demanded, error) {
 		return nil, &RepositoryProblem{Commit: p.Revision.Commit, Field: field, Err: err}
 	}
-	for _, e := range p.Pipeline.Spec.Environments {
+	for i, e := range p.Pipeline.Spec.Environments {
 		d.levels[e.Name] = e.Level
+		if field, err := drift.CheckIgnore(e.Ignore); err != nil {
+			return fail(fmt.Sprintf("spec.environments[%d].ignore%s", i, field), err)
+		}
 		settings, err := json.Marshal(e)
 		if err != nil {
 			return fail("spec.environments", err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pawl-dev/pawl/agent"
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/promote"
@@ -64,6 +65,9 @@ func checkTarget(e environments.Environment, t environments.Target, release rend
 		seen[here] = []string{}
 		for _, i := range release.Images {
 			seen[here] = append(seen[here], i.Repository)
+		}
+		if err := drift.Check(release, e); err != nil {
+			checked.State, checked.err, checked.Problems = failedState, err, problemsOf(err)
 		}
 		return checked
 	case !errors.As(err, &unpinned):

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/pawl-dev/pawl/agent/demands"
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -27,6 +28,7 @@ func problemsOf(err error) []problem {
 		empty    *render.Empty
 		unpinned *render.UnpinnedError
 		demanded *demands.RepositoryProblem
+		refused  *drift.Rejected
 	)
 	switch {
 	case errors.As(err, &document):
@@ -43,6 +45,12 @@ func problemsOf(err error) []problem {
 		return list
 	case errors.As(err, &demanded):
 		return []problem{{File: demands.PipelineFile, Field: demanded.Field, Text: demanded.Err.Error()}}
+	case errors.As(err, &refused):
+		var list []problem
+		for _, p := range refused.Problems {
+			list = append(list, problem{File: p.File, Line: p.Line, Object: p.Object.String(), Field: p.Field, Text: p.Reason})
+		}
+		return list
 	case errors.As(err, &unusable):
 		return []problem{{File: unusable.Target.Overlay, Text: unusable.Reason}}
 	case errors.As(err, &empty):

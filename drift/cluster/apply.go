@@ -92,7 +92,7 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 // needs an entry in the inventory first, may need more than one request, or
 // because its answer says whether the image that would run is the verified one.
 func (w *work) mustTry(s *drift.Step) bool {
-	return w.live[s.Object].State == drift.Absent || w.wanted[s.Object].Recreate || len(w.wanted[s.Object].Images) > 0
+	return w.live[s.Object].State == drift.Absent || w.wanted[s.Object].Recreate || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
 }
 
 // start makes the release the one that is kept. From here on what is
@@ -241,12 +241,12 @@ func (c *Cluster) write(ctx context.Context, w *work, ids []drift.ObjectID) erro
 		err := c.writeOne(ctx, w, wanted)
 		mu.Lock()
 		defer mu.Unlock()
-		switch problems := refusal(err, id, wanted.Patch); {
+		switch problems := refusal(err, id, wanted.Whole()); {
 		case err == nil:
 		case len(problems) > 0:
 			refused.Problems = append(refused.Problems, problems...)
 		case failure == nil:
-			failure = fmt.Errorf("%s: writing %s: %w", w.target.name, id, plain(err, id, wanted.Patch))
+			failure = fmt.Errorf("%s: writing %s: %w", w.target.name, id, plain(err, id, wanted.Whole()))
 		}
 	})
 	switch {
@@ -272,7 +272,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		err = c.remove(ctx, w, wanted, uid)
 	}
 	if err == nil {
-		after, err = c.applyOver(whole, w.target, w.kinds[wanted.ID], wanted.ID, wanted.Patch)
+		after, err = c.put(whole, w.target, w.kinds[wanted.ID], wanted.ID, wanted.Patch, wanted.Exceptions)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -284,7 +284,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	}
 	live := w.terms.Health.For(wanted.ID).Observe(after)
 	seen := live
-	if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
+	if problems := rewritten(wanted.ID, wanted.Whole(), after, wanted.Images); len(problems) > 0 {
 		// Admission is not what it was in the trial. What is noted of the object
 		// makes it be written again, also after a restart.
 		err = &imageRewritten{problems}

@@ -27,7 +27,7 @@ func (c *Cluster) applyOver(ctx context.Context, t *target, k kind, id drift.Obj
 		if findErr != nil || len(found.Items) == 0 {
 			break // the first refusal says more
 		}
-		if takeErr := c.takeOver(ctx, t, k, id, live, found); takeErr != nil {
+		if _, takeErr := c.own(ctx, t, k, id, live, found.ManagedFields); takeErr != nil {
 			if apierrors.IsConflict(takeErr) { // it changed since it was read
 				continue
 			}
@@ -55,31 +55,30 @@ func (c *Cluster) colliding(ctx context.Context, k kind, id drift.ObjectID, body
 	return live, drift.Collide(declared, live, answer), nil
 }
 
-// takeOver changes who owns fields of exactly the object that was looked at,
-// and nothing else.
-func (c *Cluster) takeOver(ctx context.Context, t *target, k kind, id drift.ObjectID, live *unstructured.Unstructured, found drift.Collisions) error {
+// own changes who owns fields of exactly the object that was looked at, and
+// nothing else.
+func (c *Cluster) own(ctx context.Context, t *target, k kind, id drift.ObjectID, live *unstructured.Unstructured, managedFields []any) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": live.GetUID(), "resourceVersion": live.GetResourceVersion(), "managedFields": found.ManagedFields,
+		"uid": live.GetUID(), "resourceVersion": live.GetResourceVersion(), "managedFields": managedFields,
 	}})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err = at(t.writer.client, k, id.Namespace).Patch(ctx, id.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: drift.FieldManager})
-	return err
+	return at(t.writer.client, k, id.Namespace).Patch(ctx, id.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: drift.FieldManager})
 }
 
 // tryOver tries what applyOver would do. That cannot be tried as a whole, as
 // taking over is a write of its own. So what is declared is tried by itself: if
 // it could be made, it can be made of what is there without what is in the way.
 func (c *Cluster) tryOver(ctx context.Context, t *target, k kind, wanted drift.Wanted, refusal error) (live *unstructured.Unstructured, over []string, err error) {
-	live, found, findErr := c.colliding(ctx, k, wanted.ID, wanted.Patch, refusal)
+	live, found, findErr := c.colliding(ctx, k, wanted.ID, wanted.Whole(), refusal)
 	if findErr != nil || len(found.Items) == 0 {
 		return nil, nil, refusal
 	}
 	made := &unstructured.Unstructured{}
-	if err := made.UnmarshalJSON(wanted.Patch); err != nil {
+	if err := made.UnmarshalJSON(wanted.Whole()); err != nil {
 		return nil, nil, err
 	}
 	if err := c.tryCreation(ctx, t, k, made); err != nil && !apierrors.IsAlreadyExists(err) {

@@ -18,7 +18,8 @@ type kept struct {
 	id      drift.ObjectID
 	target  *target
 	watcher *watcher
-	patch   []byte       // what is applied
+	patch   []byte // what is applied
+	except  *drift.Exceptions
 	desired drift.Digest // of patch
 	applied drift.Digest // AppliedDigest as the API server answered the apply
 	uid     string
@@ -69,7 +70,7 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 		reported = drift.Live{}
 	}
 	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
-	k.images = wanted.Images
+	k.images, k.except = wanted.Images, wanted.Exceptions
 	k.settled()
 	k.reported = reported                   // what was told of this release is not told again
 	if d, ok := c.deleting[wanted.ID]; ok { // it came back
@@ -80,6 +81,11 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 		c.judge(k, live, nil)
 	}
 	return k
+}
+
+// wanted is what is applied, for a request. c.mu is held.
+func (k *kept) wanted() drift.Wanted {
+	return drift.Wanted{ID: k.id, Digest: k.desired, Patch: k.patch, Exceptions: k.except, Images: k.images}
 }
 
 // unkeep stops keeping an object. c.mu is held.

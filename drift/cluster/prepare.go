@@ -72,17 +72,11 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 		return err
 	}
 	if w.order, err = drift.Want(w.release.Objects, w.target.mark); err != nil {
-		var refused *drift.Rejected
-		if errors.As(err, &refused) {
-			refused.Target = w.release.Target
-		}
-		return err
+		return w.rejected(err)
 	}
-	images := map[drift.ObjectID][]render.Image{}
-	for _, image := range w.release.Images {
-		for _, id := range w.named[image.Object] {
-			images[id] = append(images[id], image)
-		}
+	images, looks := w.byObject(w.release.Images), w.byObject(w.release.Images, w.release.Unlisted)
+	if err := drift.Except(w.order, w.terms.Environment.Ignore, looks); err != nil {
+		return w.rejected(err)
 	}
 	for i := range w.order {
 		w.order[i].Images = images[w.order[i].ID]
@@ -98,6 +92,28 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 		return err
 	}
 	return c.readLeft(ctx, w)
+}
+
+// rejected names the target in what was found without asking.
+func (w *work) rejected(err error) error {
+	var refused *drift.Rejected
+	if errors.As(err, &refused) {
+		refused.Target = w.release.Target
+	}
+	return err
+}
+
+// byObject sorts images by the objects that they stand in.
+func (w *work) byObject(lists ...[]render.Image) map[drift.ObjectID][]render.Image {
+	images := map[drift.ObjectID][]render.Image{}
+	for _, list := range lists {
+		for _, image := range list {
+			for _, id := range w.named[image.Object] {
+				images[id] = append(images[id], image)
+			}
+		}
+	}
+	return images
 }
 
 // findKinds says where each object is served, and gives namespaced ones
@@ -121,7 +137,7 @@ func (c *Cluster) findKinds(ctx context.Context, w *work) error {
 			}
 			found[gvk] = k
 		}
-		name := nameOf(object)
+		name := drift.NameOf(object)
 		switch {
 		case k.namespaced && object.GetNamespace() == "":
 			object.SetNamespace("default")
@@ -139,15 +155,6 @@ func (c *Cluster) findKinds(ctx context.Context, w *work) error {
 		return refused
 	}
 	return nil
-}
-
-// nameOf is an object as a release calls it: render.Image.Object.
-func nameOf(o *unstructured.Unstructured) string {
-	name := o.GetName()
-	if ns := o.GetNamespace(); ns != "" {
-		name = ns + "/" + name
-	}
-	return o.GetKind() + " " + name
 }
 
 // claim takes the objects for this target, so that of two targets with the

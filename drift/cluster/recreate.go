@@ -31,7 +31,7 @@ func (c *Cluster) tryRecreation(ctx context.Context, w *work, step *drift.Step, 
 		return &notRecreated{drift.Problem{Object: wanted.ID, Field: fields[0], Reason: reason}}
 	}
 	made := &unstructured.Unstructured{}
-	if err := made.UnmarshalJSON(wanted.Patch); err != nil {
+	if err := made.UnmarshalJSON(wanted.Whole()); err != nil {
 		return err
 	}
 	// The name is taken, which the API server says last: after it has found
@@ -91,7 +91,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 		if kept := c.kept[wanted.ID]; kept != nil {
 			// Should the wait below end too early, this is what is made as soon as
 			// it is gone, not what was before.
-			kept.patch, kept.desired = wanted.Patch, wanted.Digest
+			kept.patch, kept.except, kept.desired = wanted.Patch, wanted.Exceptions, wanted.Digest
 		}
 		c.mu.Unlock()
 		if gone || apierrors.IsNotFound(err) {

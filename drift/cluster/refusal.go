@@ -27,6 +27,10 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 	if errors.As(err, &changed) {
 		return changed.problems
 	}
+	var owned *notIgnorable
+	if errors.As(err, &owned) {
+		return owned.problems
+	}
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) {
 		return nil

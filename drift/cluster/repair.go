@@ -71,7 +71,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		return
 	}
 	k.busy = true
-	t, before, patch, images, w, report := k.target, k.drifted, k.patch, k.images, k.watcher, k.target.mode == environments.DriftReport
+	t, before, wanted, w, report := k.target, k.drifted, k.wanted(), k.watcher, k.target.mode == environments.DriftReport
 	check := k.check()
 	c.mu.Unlock()
 
@@ -81,9 +81,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	var after *unstructured.Unstructured
 	var err error
 	if report {
-		after, err = c.patch(c.ctx, t, w.kind, id, patch, true)
+		after, err = c.tryPut(c.ctx, t, w.kind, id, wanted.Patch, wanted.Exceptions)
 	} else {
-		after, err = c.applyOver(c.ctx, t, w.kind, id, patch)
+		after, err = c.put(c.ctx, t, w.kind, id, wanted.Patch, wanted.Exceptions)
 	}
 	done := time.Now()
 	d := drift.Drift{Object: id}
@@ -94,7 +94,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		if before != nil {
 			d.Manager, d.ChangedAt = drift.ChangedBy(before, d.Changes)
 		}
-		if problems := rewritten(id, patch, after, images); len(problems) > 0 && !report {
+		if problems := rewritten(id, wanted.Whole(), after, wanted.Images); len(problems) > 0 && !report {
 			err = &imageRewritten{problems}
 		}
 	}
@@ -113,7 +113,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	if err != nil {
 		if c.ctx.Err() == nil {
-			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, id, patch)))
+			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, id, wanted.Whole())))
 		}
 		return
 	}

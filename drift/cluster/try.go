@@ -27,7 +27,7 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	var failure error
 	err := each(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
-		after, err := c.patch(ctx, w.target, k, wanted.ID, wanted.Patch, true)
+		after, err := c.tryPut(ctx, w.target, k, wanted.ID, wanted.Patch, wanted.Exceptions)
 		var over []string // what is in the way; then after is the live object
 		if err != nil {
 			err = c.tryRecreation(ctx, w, step, err)
@@ -37,7 +37,7 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 			after, over, err = c.tryOver(ctx, w.target, k, wanted, err)
 		}
 		if err == nil && len(over) == 0 {
-			if problems := rewritten(wanted.ID, wanted.Patch, after, wanted.Images); len(problems) > 0 {
+			if problems := rewritten(wanted.ID, wanted.Whole(), after, wanted.Images); len(problems) > 0 {
 				err = &imageRewritten{problems}
 			}
 		}
@@ -72,13 +72,13 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		switch problems := refusal(err, wanted.ID, wanted.Patch); {
+		switch problems := refusal(err, wanted.ID, wanted.Whole()); {
 		case err == nil:
 			trials[wanted.ID] = t
 		case len(problems) > 0:
 			refused.Problems = append(refused.Problems, problems...)
 		case failure == nil:
-			failure = fmt.Errorf("%s: trying %s before anything is written: %w", w.target.name, wanted.ID, plain(err, wanted.ID, wanted.Patch))
+			failure = fmt.Errorf("%s: trying %s before anything is written: %w", w.target.name, wanted.ID, plain(err, wanted.ID, wanted.Whole()))
 		}
 	})
 	switch {

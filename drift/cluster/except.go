@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pawl-dev/pawl/drift"
+)
+
+// put makes an object as it is wanted, and keeps the live values of what is
+// left to others. Without exceptions it is one request.
+func (c *Cluster) put(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+	if except == nil {
+		return c.applyOver(ctx, t, k, id, body)
+	}
+	for range 5 {
+		after, err := c.putExcept(ctx, t, k, id, body, except)
+		if !apierrors.IsConflict(err) { // else it changed since it was read
+			return after, err
+		}
+	}
+	return nil, errors.New("it changed each time it was to be written")
+}
+
+func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+	live, err := c.get(ctx, k, id)
+	if apierrors.IsNotFound(err) {
+		// Cut off between the two requests, the object differs from what is noted
+		// of it, and the next write begins below.
+		if live, err = c.applyOver(ctx, t, k, id, except.Whole()); err != nil {
+			return nil, err
+		}
+		return c.disown(ctx, t, k, id, live, except)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if live, err = c.disown(ctx, t, k, id, live, except); err != nil {
+		return nil, err
+	}
+	// Should it be gone by now, it must not be made without the ignored fields.
+	if body, err = withUID(body, live.GetUID()); err != nil {
+		return nil, err
+	}
+	return c.applyOver(ctx, t, k, id, body)
+}
+
+// disown gives up the ignored fields.
+func (c *Cluster) disown(ctx context.Context, t *target, k kind, id drift.ObjectID, live *unstructured.Unstructured, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+	owners := except.Disown(live)
+	if owners == nil {
+		return live, nil
+	}
+	after, err := c.own(ctx, t, k, id, live, owners)
+	if err != nil {
+		return nil, fmt.Errorf("leaving fields to others: %w", err)
+	}
+	return after, nil
+}
+
+func withUID(body []byte, uid types.UID) ([]byte, error) {
+	o := &unstructured.Unstructured{}
+	if err := o.UnmarshalJSON(body); err != nil {
+		return nil, err
+	}
+	o.SetUID(uid)
+	return o.MarshalJSON()
+}
+
+// tryPut tries what put would do, by one dry run.
+func (c *Cluster) tryPut(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+	if except == nil {
+		return c.patch(ctx, t, k, id, body, true)
+	}
+	live, err := c.get(ctx, k, id)
+	switch {
+	case err == nil:
+		body, err = except.Over(live)
+	case apierrors.IsNotFound(err):
+		body, err = except.Whole(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	after, err := c.patch(ctx, t, k, id, body, true)
+	if err != nil {
+		return nil, err
+	}
+	if problems := except.Problems(id, after); len(problems) > 0 {
+		return nil, &notIgnorable{problems}
+	}
+	return after, nil
+}
+
+// notIgnorable says that fields cannot be left to others by themselves.
+type notIgnorable struct{ problems []drift.Problem }
+
+func (e *notIgnorable) Error() string {
+	return e.problems[0].Field + ": " + e.problems[0].Reason
+}
