@@ -35,7 +35,7 @@ type Spec struct {
 	// is one policy, and none may deny a release of any environment.
 	Policies []string `json:"policies,omitempty" jsonschema:"minItems=1,maxItems=100,example=policies"`
 	// Evidence that is demanded beside what the agent's configuration demands.
-	Trust []Trust `json:"trust,omitempty" jsonschema:"minItems=1,maxItems=1000"`
+	Trust []Trust[Key] `json:"trust,omitempty" jsonschema:"minItems=1,maxItems=1000"`
 	// Fields of custom resources that hold images. Those whose names say so are
 	// found without.
 	Images []ImageFields `json:"images,omitempty" jsonschema:"minItems=1,maxItems=100"`

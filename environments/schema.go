@@ -26,7 +26,7 @@ type Schema struct {
 // Go sources given, become its descriptions. It panics on a type that it
 // cannot describe, which any test that calls it finds.
 func NewSchema[T any](id, title string, sources ...string) *Schema {
-	reflector := &written.Reflector{ExpandedStruct: true, LookupComment: comments(sources)}
+	reflector := &written.Reflector{ExpandedStruct: true, LookupComment: comments(sources), Namer: nameOf}
 	document := reflector.ReflectFromType(reflect.TypeFor[T]())
 	document.ID, document.Title = written.ID(id), title
 	text, err := json.MarshalIndent(document, "", "  ")
@@ -111,5 +111,11 @@ func comments(sources []string) func(reflect.Type, string) string {
 			return true
 		})
 	}
-	return func(t reflect.Type, field string) string { return found[t.Name()+"."+field] }
+	return func(t reflect.Type, field string) string { return found[nameOf(t)+"."+field] }
+}
+
+// nameOf is a type's name without those of its parameters.
+func nameOf(t reflect.Type) string {
+	name, _, _ := strings.Cut(t.Name(), "[")
+	return name
 }

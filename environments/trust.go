@@ -4,21 +4,22 @@ package environments
 // Schemas that editors show: write them for whoever writes pawl.yaml or
 // configures an agent.
 
-// Trust demands evidence of the images that it matches, beside what the
-// agent's own configuration demands. It only ever refuses more.
-type Trust struct {
+// Trust demands evidence of the images that it matches. The agent's own
+// configuration and pawl.yaml say the same things, and name public keys each in
+// its own way, K.
+type Trust[K any] struct {
 	// The repositories: "*" matches within one part of the path, "**" any number
 	// of parts, and "**" alone every image.
 	Images string `json:"images" jsonschema:"minLength=1,maxLength=512,example=ghcr.io/acme/*"`
 	// Public keys of signers.
-	Keys []Key `json:"keys,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	Keys []K `json:"keys,omitempty" jsonschema:"minItems=1,maxItems=100"`
 	// Signers without a key of their own, such as a workflow on GitHub.
 	Keyless []Identity `json:"keyless,omitempty" jsonschema:"minItems=1,maxItems=100"`
 	// Whether a signature by any one of the keys and identities is enough, or
 	// all of them must have signed.
 	Signers Signers `json:"signers,omitempty" jsonschema:"enum=any,enum=all,default=any"`
 	// Statements that each image needs beside its signature, every one of them.
-	Attestations []Attestation `json:"attestations,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	Attestations []Attestation[K] `json:"attestations,omitempty" jsonschema:"minItems=1,maxItems=100"`
 }
 
 // Signers says how many of the signers must have signed.
@@ -58,11 +59,11 @@ type Identity struct {
 }
 
 // Attestation demands a statement about each image.
-type Attestation struct {
+type Attestation[K any] struct {
 	AttestationDemand
 	// Public keys of those who may attest it; if neither keys nor keyless is
 	// given, the signers of the rule.
-	Keys []Key `json:"keys,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	Keys []K `json:"keys,omitempty" jsonschema:"minItems=1,maxItems=100"`
 	// Identities that may attest it.
 	Keyless []Identity `json:"keyless,omitempty" jsonschema:"minItems=1,maxItems=100"`
 }

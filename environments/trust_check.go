@@ -45,22 +45,34 @@ func (a AttestationDemand) Check(doc *Document, at string) {
 	}
 }
 
+// Check reports what the schema cannot know of a rule, wherever it is written.
+// One that says which images may run at all must name their signers.
+func (t Trust[K]) Check(doc *Document, at string, mayRun bool) {
+	signers := len(t.Keys) + len(t.Keyless)
+	checkIdentities(doc, at, t.Keyless)
+	switch {
+	case signers == 0 && mayRun:
+		doc.Report(at+".keys", "is missing, and so is keyless; name who signs these images")
+	case signers+len(t.Attestations) == 0:
+		doc.Report(at, "demands nothing; name signers under keys or keyless, or attestations")
+	}
+	for i, a := range t.Attestations {
+		here := fmt.Sprintf("%s.attestations[%d]", at, i)
+		a.Check(doc, here)
+		checkIdentities(doc, here, a.Keyless)
+		if signers+len(a.Keys)+len(a.Keyless) == 0 {
+			doc.Report(here, "has no keys and no keyless, and neither has its rule; name who may attest it")
+		}
+	}
+}
+
 func (s Spec) checkTrust(doc *Document) {
 	for i, t := range s.Trust {
 		at := fmt.Sprintf("spec.trust[%d]", i)
+		t.Check(doc, at, false)
 		checkKeys(doc, at, t.Keys)
-		checkIdentities(doc, at, t.Keyless)
 		for j, a := range t.Attestations {
-			here := fmt.Sprintf("%s.attestations[%d]", at, j)
-			a.Check(doc, here)
-			checkKeys(doc, here, a.Keys)
-			checkIdentities(doc, here, a.Keyless)
-			if len(t.Keys)+len(t.Keyless)+len(a.Keys)+len(a.Keyless) == 0 {
-				doc.Report(here, "has no keys and no keyless, and neither has its rule; name who may attest it")
-			}
-		}
-		if len(t.Keys)+len(t.Keyless)+len(t.Attestations) == 0 {
-			doc.Report(at, "demands nothing; name signers under keys or keyless, or attestations")
+			checkKeys(doc, fmt.Sprintf("%s.attestations[%d]", at, j), a.Keys)
 		}
 		if t.Signers != "" && len(t.Keys)+len(t.Keyless) == 0 {
 			doc.Report(at+".signers", "is of no use without keys or keyless")

@@ -27,30 +27,10 @@ type BaselineConfig struct {
 }
 
 // TrustConfig demands evidence of the images that it matches.
-type TrustConfig struct {
-	// The repositories: "*" matches within one part of the path, "**" any number
-	// of parts, and "**" alone every image.
-	Images string `json:"images" jsonschema:"minLength=1,maxLength=512,example=ghcr.io/acme/*"`
-	// Public keys of signers.
-	Keys []KeyConfig `json:"keys,omitempty" jsonschema:"minItems=1,maxItems=100"`
-	// Signers without a key of their own, such as a workflow on GitHub.
-	Keyless []environments.Identity `json:"keyless,omitempty" jsonschema:"minItems=1,maxItems=100"`
-	// Whether a signature by any one of the keys and identities is enough, or
-	// all of them must have signed.
-	Signers environments.Signers `json:"signers,omitempty" jsonschema:"enum=any,enum=all,default=any"`
-	// Statements that each image needs beside its signature, every one of them.
-	Attestations []AttestationConfig `json:"attestations,omitempty" jsonschema:"minItems=1,maxItems=100"`
-}
+type TrustConfig = environments.Trust[KeyConfig]
 
 // AttestationConfig demands a statement about each image.
-type AttestationConfig struct {
-	environments.AttestationDemand
-	// Public keys of those who may attest it; if neither keys nor keyless is
-	// given, the signers of the rule.
-	Keys []KeyConfig `json:"keys,omitempty" jsonschema:"minItems=1,maxItems=100"`
-	// Identities that may attest it.
-	Keyless []environments.Identity `json:"keyless,omitempty" jsonschema:"minItems=1,maxItems=100"`
-}
+type AttestationConfig = environments.Attestation[KeyConfig]
 
 // KeyConfig is a public key. Exactly one of File and Secret is set.
 type KeyConfig struct {

@@ -104,52 +104,26 @@ func (c BaselineConfig) checkTrust(doc *environments.Document) {
 	}
 	for at, rules := range c.trust() {
 		for i, rule := range rules {
-			c.checkRule(doc, fmt.Sprintf("%s[%d]", at, i), rule, at == "trust")
+			here := fmt.Sprintf("%s[%d]", at, i)
+			rule.Check(doc, here, at == "trust")
+			c.checkRoots(doc, here, rule.Keyless)
+			for j, a := range rule.Attestations {
+				c.checkRoots(doc, fmt.Sprintf("%s.attestations[%d]", here, j), a.Keyless)
+			}
 		}
 	}
 }
 
-// checkRule reports what the schema cannot know of a rule. One that says which
-// images may run at all must name their signers.
-func (c BaselineConfig) checkRule(doc *environments.Document, at string, rule TrustConfig, baseline bool) {
-	signers := len(rule.Keys) + len(rule.Keyless)
-	c.checkIdentities(doc, at, rule.Keyless)
-	switch {
-	case signers == 0 && baseline:
-		doc.Report(at+".keys", "is missing, and so is keyless; name who signs these images")
-	case signers+len(rule.Attestations) == 0:
-		doc.Report(at, "demands nothing; name signers under keys or keyless, or attestations")
-	}
-	for i, a := range rule.Attestations {
-		here := fmt.Sprintf("%s.attestations[%d]", at, i)
-		a.Check(doc, here)
-		c.checkIdentities(doc, here, a.Keyless)
-		if signers+len(a.Keys)+len(a.Keyless) == 0 {
-			doc.Report(here, "has no keys and no keyless, and neither has its rule; name who may attest it")
-		}
-	}
-}
-
-func (c BaselineConfig) checkIdentities(doc *environments.Document, at string, identities []environments.Identity) {
+// checkRoots reports signers whose trust root is not there.
+func (c BaselineConfig) checkRoots(doc *environments.Document, at string, identities []environments.Identity) {
 	for i, identity := range identities {
 		here := fmt.Sprintf("%s.keyless[%d]", at, i)
-		identity.Check(doc, here)
 		if len(c.Sigstore) == 0 {
 			doc.Report(here, "needs a trust root; name one under sigstore")
-		} else if _, ok := c.sigstore(identity.Root); !ok {
+		} else if !slices.ContainsFunc(c.Sigstore, func(s SigstoreConfig) bool { return identity.Root == "" || s.Name == identity.Root }) {
 			doc.Report(here+".root", "%q is not under sigstore%s", identity.Root, environments.DidYouMean(identity.Root, c.roots()))
 		}
 	}
-}
-
-// sigstore finds a trust root; the first one has no need to be named.
-func (c BaselineConfig) sigstore(name string) (SigstoreConfig, bool) {
-	for _, s := range c.Sigstore {
-		if name == "" || s.Name == name {
-			return s, true
-		}
-	}
-	return SigstoreConfig{}, false
 }
 
 func (c BaselineConfig) roots() []string {

@@ -49,16 +49,6 @@ func (b *Baseline) Demand(p Repository, compiler Policies) (*Demanded, error) {
 		Repository: p, levels: map[string]string{}, settings: map[string]string{},
 		files: slices.Concat([]string{PipelineFile}, p.Pipeline.Spec.Policies),
 	}
-	for _, t := range p.Pipeline.Spec.Trust {
-		for _, k := range t.Keys {
-			d.files = append(d.files, k.File)
-		}
-		for _, a := range t.Attestations {
-			for _, k := range a.Keys {
-				d.files = append(d.files, k.File)
-			}
-		}
-	}
 	fail := func(field string, err error) (*Demanded, error) {
 		return nil, &RepositoryProblem{Commit: p.Revision.Commit, Field: field, Err: err}
 	}
@@ -73,10 +63,27 @@ func (b *Baseline) Demand(p Repository, compiler Policies) (*Demanded, error) {
 		}
 		d.settings[e.Name] = string(settings)
 	}
-	rules, field, err := rulesOf(p, b.root)
-	if err != nil {
-		return fail(field, err)
+	var problem *RepositoryProblem // the first
+	rules := ruleReader[environments.Key]{
+		key: func(k environments.Key) (policies.Key, error) {
+			d.files = append(d.files, k.File)
+			text, err := p.Revision.Tree.Read(k.File)
+			if err != nil {
+				return policies.Key{}, fmt.Errorf("read public key %q from %s: %w", k.Name, k.File, err)
+			}
+			return policies.Key{Name: k.Name, File: k.File, PEM: text}, nil
+		},
+		root: b.root,
+		wrong: func(field string, err error) {
+			if problem == nil {
+				problem = &RepositoryProblem{Commit: p.Revision.Commit, Field: field, Err: err}
+			}
+		},
+	}.read("spec.trust", p.Pipeline.Spec.Trust)
+	if problem != nil {
+		return nil, problem
 	}
+	var err error
 	if d.trust, err = policies.NewTightening(rules); err != nil {
 		return fail("spec", err)
 	}
@@ -87,6 +94,7 @@ func (b *Baseline) Demand(p Repository, compiler Policies) (*Demanded, error) {
 		}
 		d.policies = append(d.policies, policy)
 	}
+	var field string
 	if d.Health, field, err = drift.NewHealthChecks(p.Pipeline.Spec.Health); err != nil {
 		return fail("spec.health"+field, err)
 	}
@@ -115,61 +123,6 @@ func Check(r Repository, compiler Policies) error {
 // repositoryPolicy names a policy of the repository so that no policy of the
 // agent's configuration has the same name.
 func repositoryPolicy(folder string) string { return "./" + folder }
-
-// rulesOf reads the rules of pawl.yaml, with the keys that lie beside it. An
-// error comes with the field that it is about.
-func rulesOf(p Repository, root func(string) (policies.Root, error)) (rules []policies.Rule, field string, err error) {
-	identities := func(at string, list []environments.Identity) ([]policies.Identity, error) {
-		var out []policies.Identity
-		for i, one := range list {
-			identity, err := identityOf(one, root)
-			if err != nil {
-				field = fmt.Sprintf("%s.keyless[%d]", at, i)
-				return nil, err
-			}
-			out = append(out, identity)
-		}
-		return out, nil
-	}
-	keys := func(at string, list []environments.Key) ([]policies.Key, error) {
-		var out []policies.Key
-		for i, k := range list {
-			text, err := p.Revision.Tree.Read(k.File)
-			if err != nil {
-				field = fmt.Sprintf("%s.keys[%d].file", at, i)
-				return nil, fmt.Errorf("read public key %q from %s: %w", k.Name, k.File, err)
-			}
-			out = append(out, policies.Key{Name: k.Name, File: k.File, PEM: text})
-		}
-		return out, nil
-	}
-	for i, t := range p.Pipeline.Spec.Trust {
-		at := fmt.Sprintf("spec.trust[%d]", i)
-		rule := policies.Rule{Images: t.Images, All: t.Signers == environments.AllSigners}
-		if rule.Keys, err = keys(at, t.Keys); err != nil {
-			return nil, field, err
-		}
-		if rule.Identities, err = identities(at, t.Keyless); err != nil {
-			return nil, field, err
-		}
-		for j, a := range t.Attestations {
-			here := fmt.Sprintf("%s.attestations[%d]", at, j)
-			demand, err := attestationOf(a.AttestationDemand)
-			if err != nil {
-				return nil, here, err
-			}
-			if demand.Keys, err = keys(here, a.Keys); err != nil {
-				return nil, field, err
-			}
-			if demand.Identities, err = identities(here, a.Keyless); err != nil {
-				return nil, field, err
-			}
-			rule.Attestations = append(rule.Attestations, demand)
-		}
-		rules = append(rules, rule)
-	}
-	return rules, "", nil
-}
 
 // alike reports whether two trees are the same in all that the demands and
 // settings were read from.
