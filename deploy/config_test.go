@@ -15,6 +15,7 @@ import (
 
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/deploy"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
 )
@@ -63,10 +64,12 @@ func TestTheMountedExampleConfigurationLoads(t *testing.T) {
 	}
 
 	// What levels ask of policies is there, and they have the parameters they need.
+	pool := rego.New(sealed.Options{})
+	defer pool.Close()
 	for _, p := range config.Policies {
 		files, err := shipped.Files(p.Shipped)
 		if err == nil {
-			_, err = rego.Compile(p.Name, files, p.Parameters)
+			_, err = pool.Compile(p.Name, files, p.Parameters)
 		}
 		if err != nil {
 			t.Errorf("policy %s: %v", p.Name, err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/agent/demands"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
 	"github.com/pawl-dev/pawl/internal/testworld/sigstore"
 	"github.com/pawl-dev/pawl/policies"
@@ -91,8 +92,10 @@ func (p *platform) configure(text string) {
 	if err != nil {
 		p.Fatal(err)
 	}
+	pool := rego.New(sealed.Options{})
+	p.Cleanup(func() { _ = pool.Close() })
 	p.Baselines = config.Baselines(demands.Options{
-		Policies: regoCompiler{}, Now: func() time.Time { return p.now }, Log: zerolog.New(&p.log),
+		Policies: regoCompiler{pool: pool}, Now: func() time.Time { return p.now }, Log: zerolog.New(&p.log),
 		Secret: func(_ context.Context, key demands.SecretKey) ([]byte, error) {
 			p.asked++
 			p.now = p.now.Add(p.slow)
@@ -107,22 +110,25 @@ func (p *platform) configure(text string) {
 }
 
 // regoCompiler compiles as the command does.
-type regoCompiler struct{ demands.Policies }
+type regoCompiler struct {
+	demands.Policies
+	pool *rego.Pool
+}
 
-func (regoCompiler) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (demands.Policy, error) {
+func (c regoCompiler) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (demands.Policy, error) {
 	files, err := rego.Files(tree, folder)
 	if err != nil {
 		return nil, err
 	}
-	return rego.Compile(name, files, parameters)
+	return c.pool.Compile(name, files, parameters)
 }
 
-func (regoCompiler) Shipped(name, from string, parameters map[string]any) (demands.Policy, error) {
+func (c regoCompiler) Shipped(name, from string, parameters map[string]any) (demands.Policy, error) {
 	files, err := shipped.Files(from)
 	if err != nil {
 		return nil, err
 	}
-	return rego.Compile(name, files, parameters)
+	return c.pool.Compile(name, files, parameters)
 }
 
 func (p *platform) path(name string) string { return filepath.Join(p.folder, name) }

@@ -46,7 +46,9 @@ first promotion.`,
 			if report, err = checkTargets(cmd.Context(), c, config, progressOn(cmd.ErrOrStderr())); err != nil {
 				return err
 			}
-			if err := demands.Check(c.Repository, regoPolicies{}); err != nil {
+			policies := newRegoPolicies()
+			defer policies.close()
+			if err := demands.Check(c.Repository, policies); err != nil {
 				report.Problems, report.err = problemsOf(err), err
 			}
 		}

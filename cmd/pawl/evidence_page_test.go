@@ -63,7 +63,9 @@ func TestTheConfigurationOfTheEvidencePageIsUsable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := baselineOptions(config)
+	ours := newRegoPolicies()
+	t.Cleanup(ours.close)
+	options := baselineOptions(config, ours)
 	options.Secret = func(_ context.Context, k demands.SecretKey) ([]byte, error) {
 		if k != (demands.SecretKey{Name: "cosign", Key: "platform.pub"}) {
 			return nil, fmt.Errorf("there is no Secret %+v", k)

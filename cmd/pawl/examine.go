@@ -53,7 +53,9 @@ func (e *examined) judge() (policies.Verified, error) {
 
 // examine renders the target and finds out about it, as the agent does.
 func (s *subject) examine(ctx context.Context, show progress) (*examined, error) {
-	base, err := s.config.Baselines(baselineOptions(s.config)).Get()
+	policies := newRegoPolicies()
+	defer policies.close()
+	base, err := s.config.Baselines(baselineOptions(s.config, policies)).Get()
 	if err != nil {
 		return nil, fmt.Errorf("the agent's configuration: %w", err)
 	}
@@ -68,7 +70,7 @@ func (s *subject) examine(ctx context.Context, show progress) (*examined, error)
 		return nil, asAnswer(ctx, err)
 	}
 	show.say("looking for evidence of %s", count(len(release.Images), "image"))
-	edges := demands.Edges{Evidence: cosign.New(client, cosign.Options{}), Policies: regoPolicies{}}
+	edges := demands.Edges{Evidence: cosign.New(client, cosign.Options{}), Policies: policies}
 	environment, _ := s.checkout.Pipeline.Environment(s.target.Environment) // it has the target
 	demanded, err := base.Demand(s.checkout.Repository, edges.Policies)
 	if err != nil {

@@ -20,9 +20,11 @@ import (
 // README says.
 func TestTheExampleRepoSatisfiesShippedPolicies(t *testing.T) {
 	t.Parallel()
+	ours := newRegoPolicies()
+	t.Cleanup(ours.close)
 	var asked []demands.Policy
 	for _, name := range []string{"no-plaintext-secrets", "restricted-pods", "resource-limits"} {
-		p, err := regoPolicies{}.Shipped(name, name, nil)
+		p, err := ours.Shipped(name, name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +70,7 @@ func TestTheExampleRepoSatisfiesShippedPolicies(t *testing.T) {
 			release.Objects = append(release.Objects, &unstructured.Unstructured{Object: content})
 		}
 		environment, _ := pipeline.Environment(target.Environment)
-		results, err := regoPolicies{}.Ask(t.Context(), policies.Facts{Release: release, Environment: environment, At: time.Now()}, asked)
+		results, err := ours.Ask(t.Context(), policies.Facts{Release: release, Environment: environment, At: time.Now()}, asked)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/pawl-dev/pawl/internal/sealed"
+	"github.com/pawl-dev/pawl/policies/rego"
 	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
@@ -15,7 +16,7 @@ import (
 var version = "unknown"
 
 func main() {
-	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
+	sealed.Main(sealedrender.Worker, rego.Worker) // does not return where this process is a sealed child
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

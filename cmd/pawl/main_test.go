@@ -6,6 +6,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pawl-dev/pawl/internal/sealed"
+	"github.com/pawl-dev/pawl/policies/rego"
 	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
@@ -13,6 +14,6 @@ import (
 // stories: the test binary, started again under the name "pawl", is pawl.
 // Started as a sealed child, it is one.
 func TestMain(m *testing.M) {
-	sealed.Main(sealedrender.Worker)
+	sealed.Main(sealedrender.Worker, rego.Worker)
 	testscript.Main(m, map[string]func(){"pawl": main})
 }

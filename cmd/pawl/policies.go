@@ -7,28 +7,34 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawl-dev/pawl/agent/demands"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
 )
 
-// regoPolicies are the agent's way to policies in Rego.
-type regoPolicies struct{}
+// regoPolicies are the agent's way to policies in Rego, which are compiled and
+// evaluated in sealed processes.
+type regoPolicies struct{ pool *rego.Pool }
 
-func (regoPolicies) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (demands.Policy, error) {
+func newRegoPolicies() regoPolicies { return regoPolicies{rego.New(sealed.Options{})} }
+
+func (r regoPolicies) close() { _ = r.pool.Close() }
+
+func (r regoPolicies) Compile(name string, tree fs.FS, folder string, parameters map[string]any) (demands.Policy, error) {
 	files, err := rego.Files(tree, folder)
 	if err != nil {
 		return nil, err
 	}
-	return rego.Compile(name, files, parameters)
+	return r.pool.Compile(name, files, parameters)
 }
 
-func (regoPolicies) Shipped(name, from string, parameters map[string]any) (demands.Policy, error) {
+func (r regoPolicies) Shipped(name, from string, parameters map[string]any) (demands.Policy, error) {
 	files, err := shipped.Files(from)
 	if err != nil {
 		return nil, err
 	}
-	return rego.Compile(name, files, parameters)
+	return r.pool.Compile(name, files, parameters)
 }
 
 // Ask makes one input for all policies.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
 )
@@ -65,9 +66,11 @@ has no tests, and 2 if a folder cannot be read.`,
 		show := progressOn(cmd.ErrOrStderr())
 		defer show.done()
 		report := policyReport{Policies: []testedPolicy{}}
+		pool := rego.New(sealed.Options{})
+		defer pool.Close()
 		for _, s := range sources {
 			show.say("testing %s", s.name)
-			tested, err := testPolicy(cmd.Context(), s, rego.Limits{Time: *limit})
+			tested, err := testPolicy(cmd.Context(), pool, s, rego.Limits{Time: *limit})
 			if err != nil {
 				return err
 			}
@@ -139,9 +142,9 @@ func inFolder(folder string, err error) error {
 	return fmt.Errorf("%s: %w", folder, err)
 }
 
-func testPolicy(ctx context.Context, s policySource, limits rego.Limits) (testedPolicy, error) {
+func testPolicy(ctx context.Context, pool *rego.Pool, s policySource, limits rego.Limits) (testedPolicy, error) {
 	tested := testedPolicy{Policy: s.name, Folder: s.folder, Tests: []policyTest{}}
-	results, err := rego.Test(ctx, s.name, s.files, limits)
+	results, err := pool.Test(ctx, s.name, s.files, limits)
 	var wrong *rego.CompileError
 	switch {
 	case errors.As(err, &wrong):

@@ -35,6 +35,7 @@ type wired struct {
 	internal http.Handler
 	clusters []*cluster.Cluster
 	builder  *sealedrender.Pool
+	policies regoPolicies
 	// fence lets nothing through to clusters and GitHub until it is opened.
 	fence *lease.Fence
 	once  sync.Once // of close
@@ -49,13 +50,14 @@ func (w *wired) close() {
 		if w.builder != nil {
 			_ = w.builder.Close()
 		}
+		w.policies.close()
 	})
 }
 
 // wire builds the edges in the order of the flow, and the agent on them.
 // Nothing is sent yet.
 func wire(config agent.Config, identity string, leadership func() agent.Leadership, log zerolog.Logger) (_ *wired, err error) {
-	w := &wired{fence: &lease.Fence{}}
+	w := &wired{fence: &lease.Fence{}, policies: newRegoPolicies()}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -67,7 +69,7 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	if err != nil {
 		return nil, err
 	}
-	demanded := baselineOptions(config)
+	demanded := baselineOptions(config, w.policies)
 	demanded.Log = log
 	baselines := config.Baselines(demanded)
 	if _, err := baselines.Get(); err != nil { // what is wrong from the start stops the start
@@ -85,7 +87,7 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	}
 
 	edges := agent.Edges{
-		Source: source, Evidence: cosign.New(client, cosign.Options{}), Tags: registry.New(client), Policies: regoPolicies{},
+		Source: source, Evidence: cosign.New(client, cosign.Options{}), Tags: registry.New(client), Policies: w.policies,
 		Clusters: map[string]agent.Cluster{}, Forge: forge,
 	}
 	// Clusters tell what they see before there is an agent to tell it to: they
@@ -105,8 +107,10 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	w.agent = agent.New(edges, agent.Options{
 		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: rendering, Log: log,
 		Leadership: leadership,
-		Warm:       func(ctx context.Context) { _ = w.builder.Warm(ctx, rendering.Limits) }, // what fails here fails again in a build, and is told then
-		Poll:       time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
+		Warm: func(ctx context.Context) { // what fails here fails again where it is needed, and is told then
+			_, _ = w.builder.Warm(ctx, rendering.Limits), w.policies.pool.Warm(ctx)
+		},
+		Poll: time.Duration(config.Repository.Poll), TagPoll: time.Duration(config.Tags.Poll),
 	})
 	var hooks http.Handler
 	if config.GitHub.Webhook != nil {
@@ -127,8 +131,8 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 }
 
 // baselineOptions are what the configuration's demands are read with.
-func baselineOptions(config agent.Config) demands.Options {
-	return demands.Options{Policies: regoPolicies{}, Secret: secrets(config), CheckRoot: cosign.CheckRoot}
+func baselineOptions(config agent.Config, policies regoPolicies) demands.Options {
+	return demands.Options{Policies: policies, Secret: secrets(config), CheckRoot: cosign.CheckRoot}
 }
 
 // appID is the agent's own App, 0 if it has none.

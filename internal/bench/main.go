@@ -18,11 +18,12 @@ import (
 
 	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld"
+	"github.com/pawl-dev/pawl/policies/rego"
 	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 func main() {
-	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
+	sealed.Main(sealedrender.Worker, rego.Worker) // does not return where this process is a sealed child
 	var o options
 	flag.StringVar(&o.pawl, "pawl", "bin/pawl", "the pawl binary")
 	flag.StringVar(&o.only, "only", "", "measure only these groups: "+strings.Join(names(), ", ")+"; several with commas between them")

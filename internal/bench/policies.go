@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/rego"
@@ -20,6 +21,8 @@ const judgements = 30
 // measurePolicies asks the shipped policies about a release that they allow,
 // side by side, as the agent does.
 func measurePolicies(ctx context.Context, _ *bench) ([]row, error) {
+	pool := rego.New(sealed.Options{})
+	defer pool.Close()
 	var all []*rego.Policy
 	parameters := map[string]map[string]any{"allowed-registries": {"registries": []any{"ghcr.io/acme"}}}
 	compiling, err := times(1, func(int) error {
@@ -28,7 +31,7 @@ func measurePolicies(ctx context.Context, _ *bench) ([]row, error) {
 			if err != nil {
 				return err
 			}
-			p, err := rego.Compile(name, files, parameters[name])
+			p, err := pool.Compile(name, files, parameters[name])
 			if err != nil {
 				return err
 			}

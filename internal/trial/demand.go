@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/pawl-dev/pawl/internal/sealed"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/policies/shipped"
@@ -27,12 +28,14 @@ func (t *trial) parameters(policy string) map[string]any {
 // policies asks the shipped policies about every target, prints what they deny
 // and returns those that deny nothing.
 func (t *trial) policies(ctx context.Context) (allowing []string, err error) {
+	pool := rego.New(sealed.Options{})
+	defer pool.Close()
 	for _, name := range shipped.Names() {
 		files, err := shipped.Files(name)
 		if err != nil {
 			return nil, err
 		}
-		policy, err := rego.Compile(name, files, t.parameters(name))
+		policy, err := pool.Compile(name, files, t.parameters(name))
 		if err != nil {
 			return nil, err
 		}

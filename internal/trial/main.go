@@ -32,12 +32,13 @@ import (
 	"github.com/pawl-dev/pawl/internal/testworld"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 	"github.com/pawl-dev/pawl/internal/testworld/images"
+	"github.com/pawl-dev/pawl/policies/rego"
 	"github.com/pawl-dev/pawl/render"
 	sealedrender "github.com/pawl-dev/pawl/render/sealed"
 )
 
 func main() {
-	sealed.Main(sealedrender.Worker) // does not return where this process is a sealed child
+	sealed.Main(sealedrender.Worker, rego.Worker) // does not return where this process is a sealed child
 	pawl := flag.String("pawl", "bin/pawl", "the pawl binary")
 	overlays := flag.String("overlays", "overlays/{env}", "the overlay pattern")
 	names := flag.String("environments", "dev,staging,production", "the environments, in order")

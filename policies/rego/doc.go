@@ -11,4 +11,6 @@
 //
 // Policies compute from their input alone: there is no network, no clock, no
 // chance and no environment, so the same release is judged alike everywhere.
+// They do so in sealed processes (internal/sealed), which are killed where OPA
+// does not stop. There is no way to evaluate a policy in the agent's.
 package rego

@@ -74,7 +74,7 @@ func TestThePoliciesOfTheDocumentationWork(t *testing.T) {
 	for i, b := range blocks {
 		name := strings.Fields(b[1])[1]
 		if tested, isTest := strings.CutSuffix(name, "_test"); isTest {
-			results, err := rego.Test(t.Context(), tested, files(tested+".rego", blocks[i-1][1], name+".rego", b[1]), rego.Limits{})
+			results, err := pool.Test(t.Context(), tested, files(tested+".rego", blocks[i-1][1], name+".rego", b[1]), rego.Limits{})
 			if err != nil || len(results) != 2 || results[0].Outcome != rego.Passed || results[1].Outcome != rego.Passed {
 				t.Errorf("%+v, %v", results, err)
 			}

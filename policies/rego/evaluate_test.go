@@ -16,7 +16,7 @@ import (
 
 func compile(t testing.TB, files map[string][]byte, parameters map[string]any) *rego.Policy {
 	t.Helper()
-	p, err := rego.Compile("sample", files, parameters)
+	p, err := pool.Compile("sample", files, parameters)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestTheIDIsOfWhatIsEvaluated(t *testing.T) {
 	if q := compile(t, tested, nil); q.ID() != p.ID() {
 		t.Error("tests change it")
 	}
-	if q, err := rego.Compile("other", one(good), nil); err != nil || q.ID() != p.ID() {
+	if q, err := pool.Compile("other", one(good), nil); err != nil || q.ID() != p.ID() {
 		t.Errorf("the name changes it: %v", err)
 	}
 	if q := compile(t, one(good+"\n#"), nil); q.ID() == p.ID() {
@@ -251,7 +251,7 @@ func TestReads(t *testing.T) {
 }
 
 func ExamplePolicy_Evaluate() {
-	p, err := rego.Compile("no-latest", map[string][]byte{"latest.rego": []byte(`
+	p, err := pool.Compile("no-latest", map[string][]byte{"latest.rego": []byte(`
 		package main
 		deny contains {"msg": "the tag latest says nothing", "object": image.object} if {
 			some image in input.images

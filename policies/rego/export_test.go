@@ -1,10 +1,18 @@
 package rego
 
-import "github.com/open-policy-agent/opa/v1/ast"
+import (
+	"time"
 
-// JSON is an input as its JSON has it.
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// JSON is an input as policies see it.
 func JSON(in Input) any {
-	content, err := ast.JSON(in.value)
+	value, err := readInput(in.text)
+	if err != nil {
+		panic(err)
+	}
+	content, err := ast.JSON(value)
 	if err != nil {
 		panic(err)
 	}
@@ -22,3 +30,12 @@ var WhyWithheld = whyWithheld
 
 // Estimated reports whether it is known how much a function makes.
 func Estimated(name string) bool { _, ok := makes[name]; return ok }
+
+// CompileHere compiles in this process, which is a child's alone.
+func CompileHere(files map[string][]byte) []Problem {
+	_, problems := compile("sample", files, nil)
+	return problems
+}
+
+// CompileWithin bounds compiling in a pool.
+func (p *Pool) CompileWithin(d time.Duration) { p.compile = d }

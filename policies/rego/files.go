@@ -146,10 +146,6 @@ func documents(files map[string][]byte, tests bool, parameters map[string]any) (
 			problems = append(problems, Problem{File: file, Text: err.Error()})
 		}
 	}
-	given, err := plainCopy(parameters)
-	if err != nil {
-		return nil, append(problems, Problem{Text: "the parameters cannot be read: " + err.Error()})
-	}
 	below, ok := data[parametersKey].(map[string]any)
 	if !ok {
 		if data[parametersKey] != nil {
@@ -158,7 +154,7 @@ func documents(files map[string][]byte, tests bool, parameters map[string]any) (
 		below = map[string]any{}
 		data[parametersKey] = below
 	}
-	maps.Copy(below, given)
+	maps.Copy(below, parameters)
 	return data, problems
 }
 
@@ -182,22 +178,6 @@ func readData(text []byte) (map[string]any, error) {
 		return nil, errors.New("is no map; data needs a name, such as registries: […]")
 	}
 	return fields, nil
-}
-
-// plainCopy is a copy of maps and lists as they are read from JSON.
-func plainCopy(parameters map[string]any) (map[string]any, error) {
-	if parameters == nil {
-		return nil, nil
-	}
-	copied := map[string]any{}
-	var ptr any = parameters
-	if err := util.RoundTrip(&ptr); err != nil {
-		return nil, err
-	}
-	if m, ok := ptr.(map[string]any); ok {
-		copied = m
-	}
-	return copied, nil
 }
 
 // at is the map in data for a folder, made if need be; nil if something else

@@ -62,9 +62,10 @@ func FuzzCompile(f *testing.F) {
 	f.Add("package main\nimport data.x\ndeny := x", "{}")
 	f.Add("package a.b\ndeny_x contains m if { some o in input.objects; m := o.kind }", "parameters: {a: [1]}")
 	f.Fuzz(func(t *testing.T, code, data string) {
-		policy, err := rego.Compile("sample", files("a.rego", code, "a.yaml", data), nil)
-		if (policy == nil) == (err == nil) {
-			t.Errorf("%v and %v", policy, err)
+		for _, p := range rego.CompileHere(files("a.rego", code, "a.yaml", data)) {
+			if p.Text == "" {
+				t.Errorf("%q does not say what is wrong", p)
+			}
 		}
 	})
 }

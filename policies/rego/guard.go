@@ -11,10 +11,10 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// Policies run in the agent's process, and running out of memory ends it. What
-// watchMemory sees comes too late for a single call of a function, so each that
-// can make much of little is asked before it runs how much that will be, and
-// what all of them make in one evaluation is bounded, too.
+// What watchMemory sees comes too late for a single call of a function, and whose
+// process ends does not learn by which. So each function that can make much of
+// little is asked before it runs how much that will be, and what all of them
+// make in one evaluation is bounded, too.
 
 const (
 	textMost  = 8 << 20   // bytes of text that one call may make

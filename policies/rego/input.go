@@ -1,9 +1,10 @@
 package rego
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -120,41 +121,85 @@ type PullRequest struct {
 	Rejected  []string `json:"rejected"`  // why other approvals do not count
 }
 
-// Input is what all policies see of one release, converted once. It may be
-// used by several at the same time. The zero Input is denied by every policy.
-type Input struct{ value ast.Value }
+// Input is what all policies see of one release, written once. It may be used by
+// several at the same time. The zero Input is denied by every policy.
+type Input struct {
+	id   uint64
+	text []byte // of an inputText
+}
 
-// NewInput converts what is known of a release. It does not keep or change the
-// facts.
+// inputs counts those of this process: by its number a child knows what it has.
+var inputs atomic.Uint64
+
+// inputText is an input on its way. Each image's evidence is in it once, however
+// many places have the image: a bill of materials has megabytes.
+type inputText struct {
+	Document Document
+	Evidence map[string]Evidence // by Image.Pinned
+}
+
+// NewInput writes down what is known of a release. It does not keep or change
+// the facts.
 func NewInput(f policies.Facts) (Input, error) {
-	value, err := convert(f)
+	t, err := textOf(f)
 	if err != nil {
 		return Input{}, fmt.Errorf("%s: make the input of the policies: %w", f.Release.Target, err)
 	}
-	return Input{value}, nil
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(t); err != nil {
+		return Input{}, fmt.Errorf("%s: make the input of the policies: %w", f.Release.Target, err)
+	}
+	return Input{inputs.Add(1), b.Bytes()}, nil
 }
 
-func convert(f policies.Facts) (ast.Value, error) {
-	d := document(f)
-	top, err := objectOf(d)
-	if err != nil {
-		return nil, err
+func textOf(f policies.Facts) (inputText, error) {
+	t := inputText{document(f), map[string]Evidence{}}
+	t.Document.Objects, t.Document.Images = []map[string]any{}, []Image{}
+	for _, o := range f.Release.Objects {
+		t.Document.Objects = append(t.Document.Objects, maskedObject(o.Object))
 	}
-	objects := make([]*ast.Term, len(f.Release.Objects))
-	for i, o := range f.Release.Objects {
-		value, err := ast.InterfaceToValue(masked(o.Object))
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
+	for _, i := range f.Release.Images {
+		pinned := i.Pinned()
+		t.Document.Images = append(t.Document.Images, Image{
+			Reference: i.Reference, Repository: i.Repository, Tag: i.Tag, Digest: i.Digest,
+			Pinned: pinned, Object: i.Object, Field: i.Field,
+		})
+		if _, ok := t.Evidence[pinned]; ok {
+			continue
 		}
-		objects[i] = ast.NewTerm(value)
+		var err error
+		if t.Evidence[pinned], err = evidenceOf(pinned, f.Images[pinned]); err != nil {
+			return t, err
+		}
 	}
-	images, err := imagesOf(f)
-	if err != nil {
+	return t, nil
+}
+
+// readInput makes of an input's text what policies are evaluated on.
+func readInput(text []byte) (ast.Value, error) {
+	var t struct {
+		Document, Evidence map[string]any
+	}
+	if err := util.UnmarshalJSON(text, &t); err != nil {
 		return nil, err
 	}
-	top.Insert(ast.StringTerm("objects"), ast.ArrayTerm(objects...))
-	top.Insert(ast.StringTerm("images"), ast.ArrayTerm(images...))
-	return top, nil
+	for pinned, e := range t.Evidence {
+		value, err := ast.InterfaceToValue(e)
+		if err != nil {
+			return nil, err
+		}
+		t.Evidence[pinned] = value
+	}
+	images, _ := t.Document["images"].([]any)
+	for _, i := range images {
+		if image, ok := i.(map[string]any); ok {
+			pinned, _ := image["pinned"].(string)
+			image["evidence"] = t.Evidence[pinned]
+		}
+	}
+	return ast.InterfaceToValue(t.Document)
 }
 
 // document is the input apart from objects and images.
@@ -184,35 +229,8 @@ func document(f policies.Facts) Document {
 	return d
 }
 
-// imagesOf converts each image's evidence once, however many places have it:
-// a bill of materials has megabytes.
-func imagesOf(f policies.Facts) ([]*ast.Term, error) {
-	evidence := map[string]*ast.Term{}
-	terms := make([]*ast.Term, len(f.Release.Images))
-	for i, image := range f.Release.Images {
-		pinned := image.Pinned()
-		if evidence[pinned] == nil {
-			term, err := evidenceOf(pinned, f.Images[pinned])
-			if err != nil {
-				return nil, err
-			}
-			evidence[pinned] = term
-		}
-		object, err := objectOf(Image{
-			Reference: image.Reference, Repository: image.Repository, Tag: image.Tag, Digest: image.Digest,
-			Pinned: pinned, Object: image.Object, Field: image.Field,
-		})
-		if err != nil {
-			return nil, err
-		}
-		object.Insert(ast.StringTerm("evidence"), evidence[pinned])
-		terms[i] = ast.NewTerm(object)
-	}
-	return terms, nil
-}
-
 // evidenceOf refuses evidence that is of another image, as policies.Judge does.
-func evidenceOf(pinned string, found policies.Evidence) (*ast.Term, error) {
+func evidenceOf(pinned string, found policies.Evidence) (Evidence, error) {
 	if found.Image != pinned {
 		found = policies.Evidence{Problem: "was not looked at, so nothing is known of it"}
 	}
@@ -224,42 +242,16 @@ func evidenceOf(pinned string, found policies.Evidence) (*ast.Term, error) {
 		e.Signatures = append(e.Signatures, signature(s.By, s.Scheme))
 	}
 	for _, a := range found.Attestations {
-		var predicate any
-		if err := util.UnmarshalJSON(a.Predicate, &predicate); err != nil {
-			return nil, fmt.Errorf("image %s: the predicate of its attestation %.100q is no JSON", pinned, a.Type)
+		if !json.Valid(a.Predicate) {
+			return e, fmt.Errorf("image %s: the predicate of its attestation %.100q is no JSON", pinned, a.Type)
 		}
-		e.Attestations = append(e.Attestations, Attestation{signature(a.By, a.Scheme), a.Type, predicate})
+		e.Attestations = append(e.Attestations, Attestation{signature(a.By, a.Scheme), a.Type, json.RawMessage(a.Predicate)})
 	}
-	object, err := objectOf(e)
-	if err != nil {
-		return nil, err
-	}
-	return ast.NewTerm(object), nil
+	return e, nil
 }
 
 func signature(by policies.SignedBy, scheme policies.Scheme) Signature {
 	return Signature{Signer: by.Signer, Issuer: by.Issuer, Subject: by.Subject, Scheme: string(scheme)}
-}
-
-// objectOf converts a part of the input, by the names of its JSON.
-func objectOf(part any) (ast.Object, error) {
-	text, err := json.Marshal(part)
-	if err != nil {
-		return nil, err
-	}
-	var content any
-	if err := util.UnmarshalJSON(text, &content); err != nil {
-		return nil, err
-	}
-	value, err := ast.InterfaceToValue(content)
-	if err != nil {
-		return nil, err
-	}
-	object, ok := value.(ast.Object)
-	if !ok {
-		return nil, errors.New("is no object")
-	}
-	return object, nil
 }
 
 func notNil[T any](list []T) []T {

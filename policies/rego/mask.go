@@ -7,6 +7,12 @@ const mask = "masked"
 // lastApplied is where "kubectl apply" leaves a whole object, secrets and all.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
+// maskedObject is a copy of an object without the secrets in it.
+func maskedObject(object map[string]any) map[string]any {
+	copied, _ := masked(object).(map[string]any)
+	return copied
+}
+
 // masked is a copy of a value without the secrets in it, wherever a Secret
 // stands: some kinds hold whole objects.
 func masked(value any) any {

@@ -2,7 +2,7 @@ package rego
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"runtime"
 	"runtime/metrics"
 	"time"
@@ -18,8 +18,9 @@ const heapObjects = "/memory/classes/heap/objects:bytes"
 const watchEvery = 5 * time.Millisecond
 
 // watchMemory cancels when the process holds more memory than when it began.
-// OPA has no bound of its own, and running out would end the agent.
-func watchMemory(ctx context.Context, limit uint64, cancel context.CancelCauseFunc) {
+// OPA has no bound of its own. Running out ends the process, as what this is too
+// slow for does; who is stopped by it hears why, and the next keeps the process.
+func watchMemory(ctx context.Context, limits Limits, cancel context.CancelCauseFunc) {
 	sample := []metrics.Sample{{Name: heapObjects}}
 	allocated := func() uint64 {
 		metrics.Read(sample)
@@ -36,12 +37,12 @@ func watchMemory(ctx context.Context, limit uint64, cancel context.CancelCauseFu
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if allocated() <= before+limit {
+			if allocated() <= before+limits.Memory {
 				continue
 			}
 			runtime.GC() // what was used and left does not count
-			if allocated() > before+limit {
-				cancel(fmt.Errorf("needs more than %d MiB of memory and was stopped", limit>>20))
+			if allocated() > before+limits.Memory {
+				cancel(errors.New(limits.large()))
 				return
 			}
 		}

@@ -1,194 +1,48 @@
 package rego
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strings"
-	"sync/atomic"
-	"time"
-
-	"github.com/open-policy-agent/opa/v1/ast"
-	opa "github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 )
 
 // Policy is a policy that is ready to be evaluated, by several at the same
-// time. Compile makes one.
+// time. Pool.Compile makes one. What it was compiled to stays in the processes
+// that evaluate it.
 type Policy struct {
-	name  string
-	id    string
-	rules []rule
-	query opa.PreparedEvalQuery
-	reads []ast.Ref
-	// lost counts evaluations that were given up and have not ended by
-	// themselves yet.
-	lost atomic.Int32
-}
-
-// compileLimit is how long compiling may take. The largest policies that were
-// seen take a fifth of a second.
-const compileLimit = 20 * time.Second
-
-// Compile makes a policy of its files, by their paths in its folder. Files
-// whose name ends in _test are for Test and left out here. What is in the
-// .rego files is Rego v1. The content of data files is under data, and
-// parameters are under data.parameters. An error is a *CompileError.
-func Compile(name string, files map[string][]byte, parameters map[string]any) (*Policy, error) {
-	type outcome struct {
-		policy *Policy
-		err    error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				done <- outcome{err: wrong(name, Problem{Text: fmt.Sprintf("the compiler of Rego failed: %v", r)})}
-			}
-		}()
-		policy, err := compile(name, files, parameters)
-		done <- outcome{policy, err}
-	}()
-	patience := time.NewTimer(compileLimit)
-	defer patience.Stop()
-	select {
-	case o := <-done:
-		return o.policy, o.err
-	case <-patience.C: // it cannot be stopped, and ends by itself some time
-		return nil, wrong(name, Problem{Text: fmt.Sprintf("was not compiled within %s", compileLimit)})
-	}
-}
-
-func compile(name string, files map[string][]byte, parameters map[string]any) (*Policy, error) {
-	s, problems := load(name, files, parameters, false)
-	if len(problems) > 0 {
-		return nil, wrong(name, problems...)
-	}
-	if problems = append(s.missing(), s.missingParameters()...); len(problems) > 0 {
-		return nil, wrong(name, problems...)
-	}
-	rules, problems := s.rules()
-	if len(problems) > 0 {
-		return nil, wrong(name, problems...)
-	}
-	query, err := s.prepare(rules)
-	if err != nil {
-		return nil, wrong(name, Problem{Text: err.Error()})
-	}
-	id, err := identify(files, s.data)
-	if err != nil {
-		return nil, wrong(name, Problem{Text: err.Error()})
-	}
-	return &Policy{name: name, id: id, rules: rules, query: query, reads: s.inputRefs()}, nil
+	pool  *Pool
+	order compileOrder
+	reads [][]string
 }
 
 // Name is what reports call the policy.
-func (p *Policy) Name() string { return p.name }
+func (p *Policy) Name() string { return p.order.Name }
 
 // ID identifies what the policy says and its parameters, "sha256:…", whatever
 // its name and its tests.
-func (p *Policy) ID() string { return p.id }
+func (p *Policy) ID() string { return p.order.ID }
 
-// source is a policy's compiled files and its data.
-type source struct {
-	compiler *ast.Compiler
-	store    storage.Store
-	data     map[string]any
-}
-
-// load parses and compiles the files; those for tests only where asked to.
-func load(name string, files map[string][]byte, parameters map[string]any, tests bool) (*source, []Problem) {
-	if problems := bounded(files); len(problems) > 0 {
-		return nil, problems
+// newOrder is what it takes to compile a policy. The ID is made here, of the
+// files as they are: no child is believed it.
+func newOrder(name string, files map[string][]byte, parameters map[string]any) (compileOrder, error) {
+	o := compileOrder{Name: name, Files: maps.Clone(files)}
+	maps.DeleteFunc(o.Files, func(file string, _ []byte) bool { return isTest(file) })
+	if parameters == nil {
+		parameters = map[string]any{}
 	}
-	modules, problems := parse(files, tests)
-	data, more := documents(files, tests, parameters)
-	if problems = append(problems, more...); len(problems) > 0 {
-		return nil, problems
+	var err error
+	if o.Parameters, err = json.Marshal(parameters); err != nil {
+		return o, fmt.Errorf("the parameters cannot be written as JSON: %w", err)
 	}
-	if len(modules) == 0 {
-		return nil, []Problem{{Text: fmt.Sprintf("has no .rego file; put one into the folder of policy %s", name)}}
-	}
-	s := &source{store: inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true)), data: data}
-	s.compiler = compiler(tests).WithPathConflictsCheck(func(path []string) (bool, error) { return hasData(data, path), nil })
-	if s.compiler.Compile(modules); s.compiler.Failed() {
-		return nil, ofCompiler(s.compiler.Errors)
-	}
-	return s, nil
-}
-
-// compiler holds policies to the input's fields, and refuses what is there for
-// nothing: an import or a variable that nobody uses is a misspelt one.
-func compiler(tests bool) *ast.Compiler {
-	there := capabilities()
-	if tests {
-		there = capabilities(testCase)
-	}
-	schemas := ast.NewSchemaSet()
-	schemas.Put(ast.SchemaRootRef, inputSchema())
-	return ast.NewCompiler().WithCapabilities(there).WithStrict(true).WithSchemas(schemas).
-		WithDefaultRegoVersion(ast.RegoV1).WithEnablePrintStatements(tests).SetErrorLimit(50)
-}
-
-func parse(files map[string][]byte, tests bool) (map[string]*ast.Module, []Problem) {
-	modules, problems := map[string]*ast.Module{}, []Problem(nil)
-	options := ast.ParserOptions{RegoVersion: ast.RegoV1, Capabilities: capabilities()}
-	for _, file := range slices.Sorted(maps.Keys(files)) {
-		if !isRego(file) || isTest(file) && !tests {
-			continue
-		}
-		module, err := ast.ParseModuleWithOpts(file, string(files[file]), options)
-		var errs ast.Errors
-		switch {
-		case err != nil && strings.Contains(err.Error(), "empty module"):
-			problems = append(problems, Problem{File: file, Text: "is empty; write a package and its rules, or remove the file"})
-		case errors.As(err, &errs):
-			problems = append(problems, ofCompiler(errs)...)
-		case err != nil:
-			problems = append(problems, Problem{File: file, Text: clip(err.Error(), textLimit)})
-		default:
-			modules[file] = module
-		}
-	}
-	return modules, problems
-}
-
-// prepare makes one query of all rules, so that what they share is computed
-// once. A rule that is undefined is an empty list in it.
-func (s *source) prepare(rules []rule) (opa.PreparedEvalQuery, error) {
-	parts := make([]string, len(rules))
-	for i, r := range rules {
-		parts[i] = fmt.Sprintf("[v | v := %s]", r.ref)
-	}
-	return opa.New(
-		opa.Query("["+strings.Join(parts, ", ")+"]"),
-		opa.Compiler(s.compiler), opa.Store(s.store),
-		// An error in a function would make its rule undefined, and nothing denies.
-		opa.StrictBuiltinErrors(true),
-		opa.GenerateJSON(func(term *ast.Term, _ *opa.EvalContext) (any, error) { return term, nil }),
-	).PrepareForEval(context.Background())
-}
-
-func identify(files map[string][]byte, data map[string]any) (string, error) {
 	h := sha256.New()
-	for _, file := range slices.Sorted(maps.Keys(files)) {
-		if isRego(file) && !isTest(file) {
-			fmt.Fprintf(h, "%q %d\n", file, len(files[file]))
-			h.Write(files[file])
-		}
+	for _, file := range slices.Sorted(maps.Keys(o.Files)) {
+		fmt.Fprintf(h, "%q %d\n", file, len(o.Files[file]))
+		h.Write(o.Files[file])
 	}
-	content, err := json.Marshal(data)
-	if err != nil {
-		return "", fmt.Errorf("the data cannot be written as JSON: %w", err)
-	}
-	_, _ = io.WriteString(h, "data\n")
-	h.Write(content)
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	fmt.Fprintf(h, "parameters %s", o.Parameters)
+	o.ID = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return o, nil
 }

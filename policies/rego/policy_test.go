@@ -3,8 +3,6 @@ package rego_test
 import (
 	"strings"
 	"testing"
-
-	"github.com/pawl-dev/pawl/policies/rego"
 )
 
 func files(pairs ...string) map[string][]byte {
@@ -84,7 +82,7 @@ func TestWhatIsNoPolicyIsRefusedWithItsCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := rego.Compile("sample", c.files, nil)
+			_, err := pool.Compile("sample", c.files, nil)
 			if err == nil {
 				t.Fatal("it compiles")
 			}

@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -16,27 +17,42 @@ const Any = "*"
 // Reads("images", Any, "evidence", "attestations"). Where that cannot be told
 // it is true.
 func (p *Policy) Reads(path ...string) bool {
-	for _, ref := range p.reads {
-		if meets(ref[1:], path) {
+	for _, read := range p.reads {
+		if meets(read, path) {
 			return true
 		}
 	}
 	return false
 }
 
-// meets reports whether one of ref and path is a prefix of the other. What is
-// computed in ref may be anything.
-func meets(ref ast.Ref, path []string) bool {
-	for i := range min(len(ref), len(path)) {
-		key, constant := ref[i].Value.(ast.String)
-		if constant && path[i] != Any && string(key) != path[i] {
+// meets reports whether one of two paths is a prefix of the other.
+func meets(read, path []string) bool {
+	for i := range min(len(read), len(path)) {
+		if read[i] != Any && path[i] != Any && read[i] != path[i] {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *source) inputRefs() []ast.Ref { return s.refs(ast.InputRootDocument) }
+// inputReads are the paths of all references to the input, each once. What is
+// computed in one may be anything.
+func (s *source) inputReads() [][]string {
+	var all [][]string
+	for _, ref := range s.refs(ast.InputRootDocument) {
+		path := []string{}
+		for _, term := range ref[1:] {
+			key, ok := term.Value.(ast.String)
+			if !ok {
+				key = Any
+			}
+			path = append(path, string(key))
+		}
+		all = append(all, path)
+	}
+	slices.SortFunc(all, slices.Compare)
+	return slices.CompactFunc(all, slices.Equal)
+}
 
 // refs are all references that begin at a root document, or are one. The
 // compiler has put what imports stand for into their place.

@@ -1,12 +1,10 @@
 package rego
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
@@ -36,43 +34,52 @@ type TestResult struct {
 	Printed string // what the policy and the test printed
 }
 
-// Test runs the tests of a policy, the rules named test_…, by OPA's own runner.
-// The policy is held to all that Compile holds it to, apart from parameters,
-// which tests replace: with data.parameters as {…}. Results are in the order in
-// which the tests stand in the files. An error that is a *CompileError says that
-// the policy or its tests are wrong.
-func Test(ctx context.Context, name string, files map[string][]byte, limits Limits) ([]TestResult, error) {
+// runTests runs the tests of a policy, the rules named test_…, by OPA's own
+// runner, and tells of each when it has ended. The policy is held to all that it
+// would be held to without tests, apart from parameters, which tests replace:
+// with data.parameters as {…}.
+func runTests(name string, files map[string][]byte, limits Limits, ended func(TestResult) error) (problems []Problem) {
+	defer func() {
+		if r := recover(); r != nil {
+			problems = []Problem{{Text: fmt.Sprintf("the compiler of Rego failed: %v", r)}}
+		}
+	}()
 	s, problems := load(name, files, nil, false)
 	if len(problems) == 0 {
 		_, problems = s.rules()
 		problems = append(problems, s.missing()...)
 	}
 	if len(problems) > 0 {
-		return nil, wrong(name, problems...)
+		return problems
 	}
 	if s, problems = load(name, files, nil, true); len(problems) == 0 {
 		problems = s.missing()
 	}
 	if len(problems) > 0 {
-		return nil, wrong(name, problems...)
+		return problems
 	}
 	modules, _ := parse(files, true) // the runner compiles them with stages of its own
-	outer := ctx
-	ctx, cancel := context.WithCancelCause(withLedger(ctx))
+	ctx, cancel := context.WithCancelCause(withLedger(context.Background()))
 	defer cancel(nil)
-	go watchMemory(ctx, cmp.Or(limits.Memory, defaultMemory), cancel)
-	var results []TestResult
+	go watchMemory(ctx, limits, cancel)
 	last := &lastFailed{}
+	stopped := ""
 	err := storage.Txn(ctx, s.store, storage.TransactionParams{}, func(txn storage.Transaction) error {
-		ended, err := tester.NewRunner().SetCompiler(compiler(true)).SetStore(s.store).SetModules(modules).
+		results, err := tester.NewRunner().SetCompiler(compiler(true)).SetStore(s.store).SetModules(modules).
 			RaiseBuiltinErrors(true).CapturePrintOutput(true).SetCoverageQueryTracer(last).
 			SetParallel(1). // the memory is one test's
-			SetTimeout(cmp.Or(limits.Time, defaultTime)).RunTests(ctx, txn)
+			SetTimeout(limits.Time).RunTests(ctx, txn)
 		if err != nil {
 			return err
 		}
-		for r := range ended {
-			results = append(results, testResult(ctx, r, last))
+		for r := range results {
+			result := testResult(ctx, r, last)
+			if result.Outcome == Errored {
+				stopped = result.Name + " "
+			}
+			if err := ended(result); err != nil {
+				return err
+			}
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -82,25 +89,14 @@ func Test(ctx context.Context, name string, files map[string][]byte, limits Limi
 	var errs ast.Errors
 	switch {
 	case errors.As(err, &errs):
-		return nil, wrong(name, ofCompiler(errs)...)
-	case err != nil && outer.Err() == nil: // the memory
-		return nil, wrong(name, Problem{Text: "its tests were stopped: " + stoppedIn(results) + err.Error()})
-	case err != nil:
-		return nil, fmt.Errorf("test policy %s: %w", name, err)
+		return ofCompiler(errs)
+	case err != nil: // the memory
+		return []Problem{{Text: testsStopped(stopped + err.Error())}}
 	}
-	slices.SortFunc(results, func(a, b TestResult) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Name, b.Name))
-	})
-	return results, nil
+	return nil
 }
 
-// stoppedIn names the test that was running when all were stopped.
-func stoppedIn(results []TestResult) string {
-	if n := len(results); n > 0 && results[n-1].Outcome == Errored {
-		return results[n-1].Name + " "
-	}
-	return ""
-}
+func testsStopped(why string) string { return "its tests were stopped: " + why }
 
 func testResult(ctx context.Context, r *tester.Result, last *lastFailed) TestResult {
 	result := TestResult{

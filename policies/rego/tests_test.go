@@ -47,7 +47,7 @@ test_parameter if data.parameters.limit == 3 with data.parameters as {"limit": 3
 test_data if data.fixtures_only == 1
 `)
 	source["fixtures_test.yaml"] = []byte("fixtures_only: 1")
-	got, err := rego.Test(t.Context(), "sample", source, rego.Limits{Time: time.Second})
+	got, err := pool.Test(t.Context(), "sample", source, rego.Limits{Time: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +80,12 @@ func TestTestsThatCannotBeTried(t *testing.T) {
 	} {
 		source := one(good)
 		source["main_test.rego"] = []byte("package main\n" + test)
-		_, err := rego.Test(t.Context(), "sample", source, rego.Limits{})
+		_, err := pool.Test(t.Context(), "sample", source, rego.Limits{})
 		if err == nil || err.Error() != want {
 			t.Errorf("%v\nshould be %s", err, want)
 		}
 	}
-	if _, err := rego.Test(t.Context(), "sample", files("main_test.rego", "package main\ntest_a if true"), rego.Limits{}); err == nil {
+	if _, err := pool.Test(t.Context(), "sample", files("main_test.rego", "package main\ntest_a if true"), rego.Limits{}); err == nil {
 		t.Error("tests without a policy are run")
 	}
 }

@@ -64,7 +64,7 @@ func compileAll(tb testing.TB) []*rego.Policy {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		p, err := rego.Compile(name, files, parameters[name])
+		p, err := pool.Compile(name, files, parameters[name])
 		if err != nil {
 			tb.Fatal(err)
 		}

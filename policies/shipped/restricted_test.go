@@ -77,7 +77,7 @@ func TestRestrictedPodsAgreesWithKubernetes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := rego.Compile("restricted-pods", files, nil)
+	policy, err := pool.Compile("restricted-pods", files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestEachPolicyPassesItsTests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			results, err := rego.Test(t.Context(), name, files, rego.Limits{})
+			results, err := pool.Test(t.Context(), name, files, rego.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,7 +35,7 @@ func TestEachPolicyPassesItsTests(t *testing.T) {
 					t.Errorf("%s:%d: %s: %s: %s\n%s", r.File, r.Line, r.Name, r.Outcome, r.Text, r.Printed)
 				}
 			}
-			if _, err := rego.Compile(name, files, parameters[name]); err != nil {
+			if _, err := pool.Compile(name, files, parameters[name]); err != nil {
 				t.Error(err)
 			}
 			if s, err := shipped.Summary(name); err != nil || len(s) < 20 || strings.Contains(s, "\n") {
@@ -52,7 +52,7 @@ func TestAPolicyWithoutItsParameterIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := rego.Compile(name, files, nil); err == nil || !strings.Contains(err.Error(), "needs the parameter data.parameters.") {
+		if _, err := pool.Compile(name, files, nil); err == nil || !strings.Contains(err.Error(), "needs the parameter data.parameters.") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
