@@ -59,7 +59,11 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*cluster.Options)) *world {
 	t.Helper()
-	plane := controlplane.Shared(t)
+	return newWorldOn(t, controlplane.Shared(t), change...)
+}
+
+func newWorldOn(t testing.TB, plane *controlplane.ControlPlane, change ...func(*cluster.Options)) *world {
+	t.Helper()
 	config, err := plane.RESTConfig()
 	if err != nil {
 		t.Fatal(err)
