@@ -272,7 +272,9 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		err = c.remove(ctx, w, wanted, uid)
 	}
 	if err == nil {
-		after, err = c.put(whole, w.target, w.kinds[wanted.ID], wanted.ID, wanted.Patch, wanted.Exceptions)
+		after, err = persist(ctx, func() (*unstructured.Unstructured, error) {
+			return c.put(whole, w.target, w.kinds[wanted.ID], wanted.ID, wanted.Patch, wanted.Exceptions)
+		})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -76,6 +76,9 @@ const (
 	repairsAtOnce, repairWindow, repairPause = 20, 10 * time.Second, time.Second
 
 	requestTimeout = 30 * time.Second
+	// persistence is how long an apply makes a request again that fails for a
+	// reason that may pass.
+	persistence = 5 * time.Second
 	// syncTimeout bounds the wait for a first view of a kind, and
 	// establishTimeout that for a new kind to be served.
 	syncTimeout, establishTimeout = 30 * time.Second, 60 * time.Second

@@ -43,6 +43,9 @@ type inventories struct {
 
 	mu    sync.Mutex
 	known map[string]*stored // by the ConfigMap's name; nil: not read yet
+	// unsure are inventories that were sent and not answered, by the ConfigMap's
+	// name: they may be stored or not.
+	unsure map[string]drift.Inventory
 	// surplus are ConfigMaps that no inventory may need any more, by its name.
 	surplus map[string][]string
 }
@@ -83,6 +86,9 @@ func (s *inventories) load(ctx context.Context, t *target) (drift.Inventory, err
 		}
 	}
 	name := inventoryName(t.mark)
+	if err := s.settle(ctx, name); err != nil {
+		return drift.Inventory{}, err
+	}
 	if known := s.known[name]; known != nil && known.stale {
 		if err := s.read(ctx, name); err != nil {
 			return drift.Inventory{}, err
@@ -112,7 +118,7 @@ func (s *inventories) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.known, s.surplus = map[string]*stored{}, map[string][]string{}
+	s.known, s.unsure, s.surplus = map[string]*stored{}, map[string]drift.Inventory{}, map[string][]string{}
 	for i := range list.Items {
 		s.take(&list.Items[i], parts)
 	}
@@ -168,9 +174,12 @@ func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) {
 func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) error {
 	name := inventoryName(t.mark)
 	s.mu.Lock()
+	err := s.settle(ctx, name)
 	known := s.known[name]
 	s.mu.Unlock()
 	switch {
+	case err != nil:
+		return err
 	case known == nil:
 	case known.err != nil:
 		return known.err
@@ -191,6 +200,9 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 		s.known[name] = &stored{stale: true}
 		err = fmt.Errorf("%s: %w (ConfigMap %s/%s)", t.name, errStale, s.namespace, name)
 	case err != nil:
+		if passing(err) {
+			s.unsure[name] = inv
+		}
 		err = fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
 	default:
 		s.known[name] = next
@@ -200,6 +212,29 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 		s.sweep(ctx, name, next.parts)
 	}
 	return err
+}
+
+// settle finds out whether what was sent is stored, where no answer told. What
+// then is stored is our own, and no reason to wait for the next apply. s.mu is held.
+func (s *inventories) settle(ctx context.Context, name string) error {
+	sent, ok := s.unsure[name]
+	if !ok {
+		return nil
+	}
+	before := s.known[name]
+	if err := s.read(ctx, name); err != nil {
+		return err
+	}
+	delete(s.unsure, name)
+	known := s.known[name]
+	if known == nil || known.err != nil || before != nil && known.object.ResourceVersion == before.object.ResourceVersion {
+		return nil
+	}
+	found := known.inventory.Clone()
+	if found.Target = sent.Target; !found.Equal(sent) {
+		s.known[name] = &stored{stale: true}
+	}
+	return nil
 }
 
 // write stores an inventory in place of a known one, or of none.

@@ -130,7 +130,7 @@ func (c *Cluster) find(ctx context.Context, gvk schema.GroupVersionKind, id drif
 	var missing *notServed
 	k, err := c.kindOf(gvk, nil)
 	if err == nil {
-		object, err := c.get(ctx, k, id)
+		object, err := persist(ctx, func() (*unstructured.Unstructured, error) { return c.get(ctx, k, id) })
 		switch {
 		case err == nil:
 			return object, k, nil

@@ -3,6 +3,10 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -73,6 +77,39 @@ func (c *Cluster) delete(ctx context.Context, t *target, k kind, id drift.Object
 	var status metav1.Status
 	err = json.Unmarshal(answer, &status)
 	return err == nil && status.Kind == "Status" && status.Status == metav1.StatusSuccess, nil
+}
+
+// persist makes a request of an apply, again for a while if it fails for a
+// reason that may pass: an apply of many objects on a bad day would otherwise
+// never get all its requests through. Every request that is made by it may be
+// made twice. Repairs do without, as others wait behind them; they have their
+// queues.
+func persist[T any](ctx context.Context, request func() (T, error)) (T, error) {
+	until := time.Now().Add(persistence)
+	for delay := firstRetry / 2; ; delay *= 2 {
+		result, err := request()
+		if err == nil || !passing(err) || time.Now().Add(delay).After(until) {
+			return result, err
+		}
+		select {
+		case <-time.After(delay/2 + rand.N(delay)):
+		case <-ctx.Done():
+			return result, err
+		}
+	}
+}
+
+// passing reports whether an error is the way's or the API server's, not the
+// request's own.
+func passing(err error) bool {
+	switch code := statusOf(err).Code; {
+	case errors.Is(err, context.Canceled):
+		return false
+	case code == 0: // no answer
+		return true
+	default:
+		return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+	}
 }
 
 // each runs do for every item, as many at once as applies may make requests.

@@ -27,7 +27,9 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	var failure error
 	err := each(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
-		after, err := c.tryPut(ctx, w.target, k, wanted.ID, wanted.Patch, wanted.Exceptions)
+		after, err := persist(ctx, func() (*unstructured.Unstructured, error) {
+			return c.tryPut(ctx, w.target, k, wanted.ID, wanted.Patch, wanted.Exceptions)
+		})
 		var over []string // what is in the way; then after is the live object
 		if err != nil {
 			err = c.tryRecreation(ctx, w, step, err)

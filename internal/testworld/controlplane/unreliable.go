@@ -42,9 +42,11 @@ type Faults struct {
 // Unreliable is a way to the API server that cannot be relied on. What goes
 // wrong is drawn from a seed, in the order in which requests arrive.
 type Unreliable struct {
-	// Before, if set, is called with each request before it is passed on. Set it
-	// before the first request.
+	// Before, if set, is called with each request before it is passed on, and
+	// Lose says whose answer is lost, besides Faults. Set them before the first
+	// request.
 	Before func(*http.Request)
+	Lose   func(*http.Request) bool
 
 	server   *http.Server
 	listener net.Listener
@@ -196,7 +198,7 @@ func (u *Unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"type": "ERROR", "object": expired})
 		return
-	case f.lost:
+	case f.lost || u.Lose != nil && u.Lose(r):
 		ctx = context.WithValue(ctx, lost{}, true)
 	}
 	if f.watchLife > 0 {
