@@ -20,7 +20,7 @@ test: tools controlplane ## run the tests (they start the real servers they need
 
 test-long: tools controlplane ## the same, scenarios of minutes (SCENARIO_ROUNDS=30), and every fuzz target for a while (FUZZTIME=1m)
 	$(MAKE) test
-	PAWL_SCENARIO_ROUNDS=$(SCENARIO_ROUNDS) go test -timeout 60m -count=1 -v -run '^TestScenario' ./cmd/pawl ./drift/cluster
+	PAWL_SCENARIO_ROUNDS=$(SCENARIO_ROUNDS) PAWL_SCENARIO_FULL=1 go test -timeout 60m -count=1 -v -run '^TestScenario' ./cmd/pawl ./drift/cluster
 	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/^func //'); do \
 	    echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target || exit 1; \

@@ -22,7 +22,7 @@ import (
 	"github.com/pawl-dev/pawl/internal/testworld"
 )
 
-// metrics reads the agent's counters, by name with labels.
+// metrics reads the agent's metrics, by name with labels.
 func (s *story) metrics() map[string]float64 {
 	s.t.Helper()
 	response, err := http.Get("http://" + s.Internal + "/metrics")
@@ -32,9 +32,9 @@ func (s *story) metrics() map[string]float64 {
 	defer response.Body.Close()
 	found := map[string]float64{}
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		name, value, ok := strings.Cut(lines.Text(), "} ")
-		if number, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			found[name+"}"] = number
+		at := strings.LastIndexByte(lines.Text(), ' ')
+		if number, err := strconv.ParseFloat(lines.Text()[at+1:], 64); at > 0 && err == nil {
+			found[lines.Text()[:at]] = number
 		}
 	}
 	return found

@@ -31,8 +31,13 @@ func (s *Shop) StartAgent(ctx context.Context, pawl string) (*Process, error) {
 		return nil, err
 	}
 	defer out.Close()
+	temporary := s.Temporary()
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return nil, err
+	}
 	ended := make(chan struct{})
 	p := &Process{shop: s, command: exec.Command(pawl, "agent", "--config", s.Config), Log: out.Name(), Ended: ended}
+	p.command.Env = append(os.Environ(), "TMPDIR="+temporary)
 	p.command.Stdout, p.command.Stderr = out, out
 	// The agent must not outlive whoever started it, not even if that is killed.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -57,6 +62,9 @@ func (s *Shop) StartAgent(ctx context.Context, pawl string) (*Process, error) {
 	}
 	return p, nil
 }
+
+// Temporary is where the shop's agents would put temporary files.
+func (s *Shop) Temporary() string { return filepath.Join(s.Folder, "tmp") }
 
 // PID is the process's id.
 func (p *Process) PID() int { return p.command.Process.Pid }
