@@ -178,8 +178,9 @@ func (d *disturbed) change(ctx context.Context, i int) (time.Time, error) {
 // the first half is being applied.
 func (m *measured) duringSync(ctx context.Context, b *bench) ([]row, error) {
 	half := len(m.texts) / 2
+	others := m.disturb(half, 2*half)
 	turn := 0
-	sync := func(meanwhile func(*disturbed, func() bool) error) error {
+	sync := func(meanwhile func(going func() bool) error) error {
 		turn++
 		text, begun := fmt.Sprint("sync ", turn), time.Now()
 		for i := range half {
@@ -192,17 +193,16 @@ func (m *measured) duringSync(ctx context.Context, b *bench) ([]row, error) {
 		if _, err := m.seen.until(ctx, begun, text, true, m.place(0)); err != nil { // it has begun to write
 			return err
 		}
-		if err := meanwhile(m.disturb(half, 2*half), func() bool { return !m.seen.whole(text, m.places(0, half)) }); err != nil {
+		if err := meanwhile(func() bool { return !m.seen.whole(text, m.places(0, half)) }); err != nil {
 			return err
 		}
 		return m.Green(ctx, commit, "dev")
 	}
 	var single sample
 	for len(single) < edits/2 && turn < 20 {
-		if err := sync(func(d *disturbed, going func() bool) error {
-			d.next += len(single)
+		if err := sync(func(going func() bool) error {
 			for going() {
-				took, err := d.one(ctx)
+				took, err := others.one(ctx)
 				if err != nil {
 					return err
 				}
@@ -218,8 +218,8 @@ func (m *measured) duringSync(ctx context.Context, b *bench) ([]row, error) {
 		b.progress("%d at once during a sync", burst.at)
 		var all sample
 		for range min(burst.n, 4) {
-			if err := sync(func(d *disturbed, _ func() bool) error {
-				took, err := d.many(ctx, burst.at)
+			if err := sync(func(func() bool) error {
+				took, err := others.many(ctx, burst.at)
 				all = append(all, took)
 				return err
 			}); err != nil {

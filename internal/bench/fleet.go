@@ -58,12 +58,12 @@ func measureFleet(ctx context.Context, b *bench) (rows []row, err error) {
 			turn++
 			took, err := f.without(ctx, c.targets, fmt.Sprint(turn))
 			if err != nil {
-				return nil, err
+				return rows, err
 			}
 			floor = append(floor, took)
 			h, k, err := f.change(ctx, c.targets, fmt.Sprint(turn))
 			if err != nil {
-				return nil, err
+				return rows, err
 			}
 			healthy, known = append(healthy, h), append(known, k)
 		}

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -89,14 +90,26 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("--only %s: there is no such group; there are %s", name, strings.Join(names(), ", "))
 		}
 	}
-	var rows []row
+	rows, err := o.measure(ctx, chosen)
+	// What was measured before a failure is shown with it.
+	switch {
+	case len(rows) == 0:
+	case o.output == "json":
+		err = errors.Join(err, json.NewEncoder(os.Stdout).Encode(map[string]any{"machine": machine(), "rows": rows}))
+	default:
+		err = errors.Join(err, table(os.Stdout, rows))
+	}
+	return err
+}
+
+func (o options) measure(ctx context.Context, chosen []string) (rows []row, err error) {
 	for _, g := range parts {
 		if slices.Contains(chosen, g.name) {
 			more, err := g.take(ctx, &bench{options: o})
-			if err != nil {
-				return err
-			}
 			rows = append(rows, more...)
+			if err != nil {
+				return rows, err
+			}
 		}
 	}
 	for _, g := range agents {
@@ -109,13 +122,10 @@ func run(ctx context.Context, o options) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return rows, err
 		}
 	}
-	if o.output == "json" {
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"machine": machine(), "rows": rows})
-	}
-	return table(os.Stdout, rows)
+	return rows, nil
 }
 
 func table(out io.Writer, rows []row) error {
