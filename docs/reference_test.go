@@ -245,7 +245,7 @@ func TestLimitsThatAreConstantsAreTheCodes(t *testing.T) {
 		{"../policies/cosign/look.go", "maxRejected", "Evidence", "| reasons why"},
 		{"../policies/cosign/statement.go", "maxSubjects", "Evidence", "| subjects"},
 		{"../policies/payload.go", "maxPredicateDepth", "Evidence", "| nesting"},
-		{"../policies/condition.go", "maxCondition", "Evidence", "| a condition"},
+		{"../internal/expression/expression.go", "MaxLength", "Evidence", "| a condition"},
 		{"../policies/condition.go", "maxConditionCost", "Evidence", "| a condition"},
 		{"../internal/mounted/mounted.go", "maxFileBytes", "Evidence", "| a file of keys"},
 		{"../internal/mounted/mounted.go", "maxFolderBytes", "Evidence", "| a file of keys"},

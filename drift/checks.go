@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/internal/expression"
 )
 
 // HealthChecks are health checks by kind. The zero value has none.
@@ -26,10 +27,10 @@ type HealthChecks struct {
 // HealthCheck tells the health of the objects of one kind by expressions.
 type HealthCheck struct {
 	digest     Digest
-	inProgress *expression
-	failed     *expression
-	current    *expression
-	message    *expression
+	inProgress *expression.Expression
+	failed     *expression.Expression
+	current    *expression.Expression
+	message    *expression.Expression
 }
 
 // NewHealthChecks compiles what pawl.yaml says of health. An error comes with
@@ -47,7 +48,7 @@ func NewHealthChecks(list []environments.HealthCheck) (checks HealthChecks, fiel
 		for _, e := range []struct {
 			name, text string
 			kind       *cel.Type
-			into       **expression
+			into       **expression.Expression
 		}{
 			{"inProgress", h.InProgress, cel.BoolType, &check.inProgress},
 			{"failed", h.Failed, cel.BoolType, &check.failed},
@@ -57,7 +58,7 @@ func NewHealthChecks(list []environments.HealthCheck) (checks HealthChecks, fiel
 			if e.text == "" && e.name != "current" {
 				continue
 			}
-			compiled, err := compile(e.text, e.kind)
+			compiled, err := overObjects.Compile(e.text, e.kind)
 			if err != nil {
 				return HealthChecks{}, fmt.Sprintf("[%d].%s", i, e.name), err
 			}
@@ -114,7 +115,7 @@ func (h *HealthCheck) assess(obj *unstructured.Unstructured) (HealthStatus, stri
 	}
 	for _, ask := range []struct {
 		name string
-		is   *expression
+		is   *expression.Expression
 		then HealthStatus
 	}{
 		{"inProgress", h.inProgress, Progressing},

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/internal/expression"
 )
 
 func checkFor(t *testing.T, h environments.HealthCheck) *HealthCheck {
@@ -142,7 +143,7 @@ func TestHealthChecksThatCannotBeUsed(t *testing.T) {
 		"no truth value":     {environments.HealthCheck{Current: "true", Failed: "'broken'"}, "[0].failed", "is of type string; it must be of type bool"},
 		"no text":            {environments.HealthCheck{Current: "true", Message: "1"}, "[0].message", "is of type int; it must be of type string"},
 		"empty":              {environments.HealthCheck{Current: " "}, "[0].current", "is empty"},
-		"too long":           {environments.HealthCheck{Current: strings.Repeat("a", maxExpression+1)}, "[0].current", "is 4097 bytes long; at most 4096 are accepted"},
+		"too long":           {environments.HealthCheck{Current: strings.Repeat("a", expression.MaxLength+1)}, "[0].current", "is 4097 bytes long; at most 4096 are accepted"},
 		"what asks the time": {environments.HealthCheck{Current: "now() > timestamp(status.at)"}, "[0].current", "undeclared reference to 'now'"},
 		"nested too deeply":  {environments.HealthCheck{InProgress: strings.Repeat("(", 300) + "true" + strings.Repeat(")", 300), Current: "true"}, "[0].inProgress", "is no CEL expression"},
 	} {

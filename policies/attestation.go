@@ -42,7 +42,7 @@ type attestationDemand struct {
 func (d attestationDemand) contentID() string {
 	var where []string
 	for _, c := range d.where {
-		where = append(where, c.expression)
+		where = append(where, c.text)
 	}
 	var provenance ProvenanceDemand
 	if d.provenance != nil {
@@ -152,7 +152,7 @@ func (d attestationDemand) conditions() []string {
 		out = append(out, d.vulnerabilities.demanded()...)
 	}
 	for _, c := range d.where {
-		out = append(out, clip(c.expression, 200))
+		out = append(out, clip(c.text, 200))
 	}
 	return out
 }

@@ -18,7 +18,7 @@ func TestConditions(t *testing.T) {
 		{"large whole numbers are exact", `predicate.review.big == 9007199254740993`, ""},
 		{"large whole numbers are not rounded", `predicate.review.big == 9007199254740992`, "is false"},
 		{"false", `predicate.review.score > 3`, "predicate.review.score > 3 is false"},
-		{"a text that says true", `predicate.text`, "is a string, and neither true nor false"},
+		{"a text that says true", `predicate.text`, "cannot be told: it is a string, not a bool"},
 		{"no such key", `predicate.review.denied == false`, "predicate.review.denied == false cannot be told: no such key: denied"},
 		{"a wrong type", `predicate.text.approved`, "cannot be told"},
 		{"an error in one half is an error", `predicate.none && predicate.review.approved`, "cannot be told"},
