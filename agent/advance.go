@@ -132,7 +132,7 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p *demands.Demanded, env
 	slices.SortFunc(all, func(a, b environments.Target) int { return strings.Compare(a.Overlay, b.Overlay) })
 	a.board.begin(environment.Name, commit, all, whole)
 	if accepted, err := a.edges.Clusters[environment.Name].Accepted(ctx); err == nil { // else each target says so
-		a.gatherer.Came(targets, accepted)
+		a.gatherer.Came(environment.Name, targets, accepted)
 	}
 	for _, t := range targets {
 		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t, repository: p, declared: p.ImageFields()})

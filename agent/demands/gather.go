@@ -29,7 +29,7 @@ type Gatherer struct {
 func NewGatherer(edges Edges, branch string, now func() time.Time) *Gatherer {
 	return &Gatherer{
 		edges: edges, branch: branch, now: now,
-		history: newHistory(edges.Past), newcomers: newcomers{before: map[string]drift.Accepted{}},
+		history: newHistory(edges.Past), newcomers: newcomers{before: map[string]map[string]drift.Accepted{}},
 	}
 }
 

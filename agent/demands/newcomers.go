@@ -14,24 +14,32 @@ import (
 // bring a target and do away with what is demanded of it, so a newcomer is
 // compared with what its environment was brought to before it came.
 type newcomers struct {
-	mu     sync.Mutex
-	before map[string]drift.Accepted // by target
+	mu sync.Mutex
+	// before is what each is compared with, by environment and target.
+	before map[string]map[string]drift.Accepted
 }
 
-// Came takes in the targets of an environment and what it was brought to, before
+// Came takes in all targets of an environment and what it was brought to, before
 // any of them is worked on at the same commit.
-func (g *Gatherer) Came(targets []environments.Target, accepted []drift.Accepted) {
+func (g *Gatherer) Came(environment string, targets []environments.Target, accepted []drift.Accepted) {
+	known := map[string]bool{}
+	for _, one := range accepted {
+		if one.Commit != "" {
+			known[one.Target.String()] = true
+		}
+	}
+	newest, now := newestIn(accepted, environment), map[string]drift.Accepted{}
 	n := &g.newcomers
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, t := range targets {
-		if _, waiting := n.before[t.String()]; waiting {
-			continue // since an earlier commit
-		}
-		if _, known := AcceptedFor(accepted, t); !known {
-			n.before[t.String()] = newestIn(accepted, t.Environment)
+		if before, waiting := n.before[environment][t.String()]; waiting { // since an earlier commit
+			now[t.String()] = before
+		} else if !known[t.String()] {
+			now[t.String()] = newest
 		}
 	}
+	n.before[environment] = now
 }
 
 // LastAccepted is what a target's release at a revision is compared with: what the
@@ -45,10 +53,10 @@ func (g *Gatherer) LastAccepted(ctx context.Context, cluster Accepted, t environ
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if known, ok := AcceptedFor(all, t); ok {
-		delete(n.before, t.String())
+		delete(n.before[t.Environment], t.String())
 		return known, nil
 	}
-	if before, ok := n.before[t.String()]; ok {
+	if before, ok := n.before[t.Environment][t.String()]; ok {
 		return before, nil
 	}
 	// The cluster could not be asked when it came, and others may have been
@@ -64,7 +72,7 @@ func (g *Gatherer) LastAccepted(ctx context.Context, cluster Accepted, t environ
 func (g *Gatherer) Refused(ctx context.Context, cluster Accepted, t environments.Target) error {
 	n := &g.newcomers
 	n.mu.Lock()
-	before, waits := n.before[t.String()]
+	before, waits := n.before[t.Environment][t.String()]
 	n.mu.Unlock()
 	if !waits || before.Commit == "" {
 		return nil
@@ -76,7 +84,7 @@ func (g *Gatherer) Refused(ctx context.Context, cluster Accepted, t environments
 // AcceptedFor is what a target was last brought to, if it ever was to anything.
 func AcceptedFor(all []drift.Accepted, t environments.Target) (drift.Accepted, bool) {
 	for _, one := range all {
-		if one.Target.String() == t.String() && one.Commit != "" {
+		if one.Target.Environment == t.Environment && one.Target.Application == t.Application && one.Commit != "" {
 			return one, true
 		}
 	}

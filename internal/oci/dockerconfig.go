@@ -2,14 +2,12 @@ package oci
 
 import (
 	"cmp"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -128,15 +126,4 @@ func (c *DockerConfig) For(repo name.Repository) []Credentials {
 		}
 	}
 	return found
-}
-
-// DockerConfigFile reads a file each time, such as a mounted Secret.
-func DockerConfigFile(path string) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("read the registries' credentials: %w", err)
-		}
-		return text, nil
-	}
 }

@@ -2,8 +2,6 @@ package oci_test
 
 import (
 	"encoding/base64"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,21 +78,6 @@ func TestDockerConfigsThatCannotBeRead(t *testing.T) {
 		if err != nil && (strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "secret-token")) {
 			t.Errorf("%s: the error tells it: %v", because, err)
 		}
-	}
-}
-
-func TestADockerConfigInAFile(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "config.json")
-	read := oci.DockerConfigFile(path)
-	if _, err := read(t.Context()); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("no file: %v", err)
-	}
-	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := read(t.Context()); err != nil || string(text) != "{}" {
-		t.Errorf("got %q, %v", text, err)
 	}
 }
 
