@@ -178,7 +178,7 @@ func (a *Agent) inherit(ctx context.Context) {
 func (a *Agent) worker(ctx context.Context, t environments.Target) *worker {
 	w, ok := a.workers[t.String()]
 	if !ok {
-		w = newWorker(a.deploy, a.turned, a.notTurned, (&guard{agent: a}).look)
+		w = newWorker(a.options.Retries, a.deploy, a.turned, a.notTurned, (&guard{agent: a}).look)
 		a.workers[t.String()] = w
 		a.running.Go(func() error {
 			w.run(ctx)

@@ -2,28 +2,26 @@ package agent
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/promote"
 )
 
 // again says when what failed may be tried again: after growing waits, and
 // never before GitHub wants to hear something.
 type again struct {
-	first, most time.Duration
-	waits       *backoff.ExponentialBackOff
-	said        string
-	until       time.Time
+	pace  RetryConfig
+	count int
+	said  string
+	until time.Time
 }
 
 // failed takes in a failure. It is news if it is not the one before.
 func (a *again) failed(err error, now time.Time) (news bool) {
-	if a.waits == nil {
-		a.waits = growing(a.first, a.most)
-	}
-	a.until = now.Add(a.waits.NextBackOff())
+	a.count++
+	a.until = now.Add(a.pace.wait(a.count, rand.Float64()))
 	var limited *promote.RateLimited
 	if errors.As(err, &limited) && limited.Until.After(a.until) {
 		a.until = limited.Until
@@ -33,11 +31,9 @@ func (a *again) failed(err error, now time.Time) (news bool) {
 }
 
 // succeeded forgets every failure.
-func (a *again) succeeded() { a.waits, a.said, a.until = nil, "", time.Time{} }
+func (a *again) succeeded() { a.count, a.said, a.until = 0, "", time.Time{} }
 
-// growing are waits that double.
-func growing(first, most time.Duration) *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval, b.Multiplier = first, most, 2
-	return b
+// doubling are waits that double.
+func doubling(first, most time.Duration) RetryConfig {
+	return RetryConfig{Base: environments.Duration(first), Factor: 2, Cap: environments.Duration(most)}
 }

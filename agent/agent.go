@@ -44,7 +44,9 @@ type Options struct {
 	// the branch is still read.
 	Render render.Options
 	Warm   func(context.Context)
-	Log    zerolog.Logger
+	// Retries are how soon a target that failed is tried again.
+	Retries RetriesConfig
+	Log     zerolog.Logger
 	// Leadership tells which of several replicas works; nil where there is one.
 	// Run is for that one alone: the others answer HTTP.
 	Leadership func() Leadership
@@ -109,6 +111,7 @@ func New(edges Edges, options Options) *Agent {
 	if options.Leadership == nil {
 		options.Leadership = func() Leadership { return Leadership{} }
 	}
+	options.Retries = options.Retries.withDefaults()
 	a := &Agent{
 		options: options, edges: edges, log: options.Log, now: options.Now,
 		renderer: render.New(options.Render),
@@ -126,7 +129,8 @@ func New(edges Edges, options Options) *Agent {
 		proposed:     map[entering]*proposed{},
 		tags:         make(chan struct{}, 1),
 	}
-	a.silence = again{first: lookAgainFirst, most: lookAgainMost}
+	a.metrics.registry.MustRegister(conditions{a.board})
+	a.silence = again{pace: lookAgain}
 	a.reporter = newReporter(a.report, options.Now, options.Log)
 	offer := func(s promote.EnvironmentState, state promote.ReportState, write func() promote.Report) {
 		a.reporter.offer(reportKey{s.Environment, s.Commit}, word{state, write})

@@ -32,6 +32,16 @@ type board struct {
 	// kept once it is applied.
 	applying map[environments.Target]*kept
 	drifts   map[environments.Target][]drift.Drift
+	progress map[environments.Target]progress
+}
+
+// progress is what is told of a target on the status page alone: it changes with
+// each try, and no check shall.
+type progress struct {
+	commit gitsync.Commit
+	since  time.Time // when the target came into its condition
+	tries  int       // in vain
+	next   time.Time // zero if none is to come
 }
 
 // driftsRemembered bounds the drift that the status page tells of each target.
@@ -44,6 +54,7 @@ func newBoard(now func() time.Time) *board {
 		kept:     map[environments.Target]*kept{},
 		applying: map[environments.Target]*kept{},
 		drifts:   map[environments.Target][]drift.Drift{},
+		progress: map[environments.Target]progress{},
 	}
 }
 
@@ -95,11 +106,48 @@ func (b *board) change(t environments.Target, commit gitsync.Commit, change func
 	}
 	before := state.Targets[i]
 	change(&state.Targets[i])
+	if before.Condition() != state.Targets[i].Condition() {
+		p := b.progressOf(t, state)
+		p.since = b.now()
+		b.progress[t] = p
+	}
 	// What is said already is not said again: pods come and go in a healthy
 	// environment, and each word costs requests.
 	if !reflect.DeepEqual(before, state.Targets[i]) {
 		b.tell(state)
 	}
+}
+
+// progressOf is that of a target at the commit of its environment's state, with
+// the lock held.
+func (b *board) progressOf(t environments.Target, state *promote.EnvironmentState) progress {
+	if p := b.progress[t]; p.commit == state.Commit {
+		return p
+	}
+	return progress{commit: state.Commit, since: state.StartedAt}
+}
+
+// tried notes how often a target was tried at a commit. Nothing is told by it.
+func (b *board) tried(t environments.Target, commit gitsync.Commit, tries tries) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	state := b.states[t.Environment]
+	if state == nil || state.Commit != commit {
+		return
+	}
+	p := b.progressOf(t, state)
+	p.tries, p.next = tries.all, tries.due
+	b.progress[t] = p
+}
+
+// progressAt is the progress of a target at a commit.
+func (b *board) progressAt(t environments.Target, commit gitsync.Commit) progress {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if state := b.states[t.Environment]; state != nil && state.Commit == commit {
+		return b.progressOf(t, state)
+	}
+	return progress{}
 }
 
 // forget drops what is known of a target that is no longer there.
@@ -109,6 +157,7 @@ func (b *board) forget(t environments.Target) {
 	delete(b.kept, t)
 	delete(b.applying, t)
 	delete(b.drifts, t)
+	delete(b.progress, t)
 }
 
 // resume gives a target that is kept at this very release, in this very way, at
@@ -196,6 +245,16 @@ func (b *board) environment(name string) (promote.EnvironmentState, bool) {
 		return promote.EnvironmentState{}, false
 	}
 	return clone(state), true
+}
+
+// all returns a copy of the state of every environment.
+func (b *board) all() (states []promote.EnvironmentState) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, state := range b.states {
+		states = append(states, clone(state))
+	}
+	return states
 }
 
 func clone(s *promote.EnvironmentState) promote.EnvironmentState {

@@ -43,6 +43,8 @@ type Config struct {
 	Tags TagsConfig `json:"tags,omitempty,omitzero"`
 	// Where the agent listens.
 	HTTP HTTPConfig `json:"http,omitempty,omitzero"`
+	// How soon a target that failed is tried again.
+	Retries RetriesConfig `json:"retries,omitempty,omitzero"`
 	// Which of several replicas works.
 	Leadership LeadershipConfig `json:"leadership,omitempty,omitzero"`
 	// How the agent tells what is healthy.
@@ -211,6 +213,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.Tags.Poll, environments.Duration(30*time.Second))
 	fill(&c.HTTP.Public, ":8080")
 	fill(&c.HTTP.Internal, ":8081")
+	c.Retries = c.Retries.withDefaults()
 	c.Leadership = c.Leadership.withDefaults()
 	fill(&c.Log.Level, "info")
 	fill(&c.Log.Format, "json")
@@ -246,11 +249,14 @@ var configRenderSource string
 //go:embed config_leadership.go
 var configLeadershipSource string
 
+//go:embed config_retries.go
+var configRetriesSource string
+
 //go:embed secret.go
 var secretSource string
 
 var configSchema = sync.OnceValue(func() *environments.Schema {
-	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, demands.ConfigSource, configRenderSource, configLeadershipSource, secretSource, environments.TrustSource)
+	return environments.NewSchema[Config]("https://pawl.dev/schemas/v1alpha1/agent.json", "The configuration of a Pawl agent", configSource, demands.ConfigSource, configRenderSource, configLeadershipSource, configRetriesSource, secretSource, environments.TrustSource)
 })
 
 // ConfigSchema is the JSON Schema of the agent's configuration.

@@ -53,6 +53,7 @@ func (c Config) check(doc *environments.Document) {
 	c.BaselineConfig.Check(doc)
 	c.checkRender(doc)
 	c.checkRegistries(doc)
+	c.Retries.check(doc)
 	c.Leadership.check(doc)
 	checkListen(doc, "http.public", c.HTTP.Public)
 	checkListen(doc, "http.internal", c.HTTP.Internal)

@@ -46,8 +46,12 @@ func TestTheSmallestConfigurationGetsTheDefaults(t *testing.T) {
 		Render:         agent.RenderConfig{Unlisted: agent.UnlistedRefuse},
 		Tags:           agent.TagsConfig{Poll: environments.Duration(30 * time.Second)},
 		HTTP:           agent.HTTPConfig{Public: ":8080", Internal: ":8081"},
-		Leadership:     agent.LeadershipConfig{Lease: environments.Duration(15 * time.Second), Renew: environments.Duration(10 * time.Second), Retry: environments.Duration(2 * time.Second)},
-		Log:            agent.LogConfig{Level: "info", Format: "json"},
+		Retries: agent.RetriesConfig{
+			Transient: agent.RetryConfig{Base: environments.Duration(time.Second), Factor: 2, Cap: environments.Duration(time.Minute)},
+			Stalled:   agent.RetryConfig{Base: environments.Duration(30 * time.Second), Factor: 2, Cap: environments.Duration(10 * time.Minute)},
+		},
+		Leadership: agent.LeadershipConfig{Lease: environments.Duration(15 * time.Second), Renew: environments.Duration(10 * time.Second), Retry: environments.Duration(2 * time.Second)},
+		Log:        agent.LogConfig{Level: "info", Format: "json"},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)

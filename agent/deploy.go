@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
@@ -18,8 +19,15 @@ import (
 // the target's last release running and kept.
 func (a *Agent) deploy(ctx context.Context, j job) error {
 	started := a.now()
+	if j.retry {
+		a.metrics.retries.WithLabelValues(j.target.Environment, j.target.Application, j.tries.reason).Inc()
+	}
 	unchanged, err := a.stages(ctx, j)
 	log := a.log.With().Str("target", j.target.String()).Str("commit", string(j.revision.Commit)).Logger()
+	if err == nil {
+		j.tries.succeeded()
+		a.board.tried(j.target, j.revision.Commit, *j.tries)
+	}
 	if unchanged && err == nil {
 		log.Debug().Msg("there is nothing to apply")
 		return nil
@@ -32,7 +40,8 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	p, stage := problem(err), promote.StageFailed
+	p, stage, again := problem(err), promote.StageFailed, j.tries.failed(err, a.now())
+	a.board.tried(j.target, j.revision.Commit, *j.tries)
 	if as[*drift.PruneHeld](err) { // the board has it: the release is applied, and its health is watched
 		a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, p.Reason).Inc()
 		log.Warn().Str("reason", p.Reason).Msg(p.Text)
@@ -42,15 +51,28 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	switch {
 	case errors.As(err, &unpinned) && promote.AwaitsDigest(j.environment, unpinned.Images()):
 		stage, p.Hint = promote.StageAwaiting, "The digest is committed, or promoted by pull request, as soon as there is a verified one."
-	case classify(err).fate == retry:
+	case classify(err).fate == retry && again.Exhausted == 0:
 		stage = promote.StageRetrying
 	}
-	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) { s.Stage, s.Problem = stage, p })
+	a.board.update(j.target, j.revision.Commit, func(s *promote.TargetState) {
+		if stage != promote.StageRetrying || s.Stage != stage || !alike(s.Problem, p) {
+			s.Stage, s.Problem, s.Retry = stage, p, again
+		}
+	})
 	a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, p.Reason).Inc()
 	log.Warn().Str("reason", p.Reason).Str("stage", string(stage)).Msg(p.Text)
 	a.keepRunning(ctx, j)
 	return err
 }
+
+// alike reports whether two problems differ in numbers at most: the ports and
+// times in the words of a connection that fails are others with each try, and
+// each new word on the check costs a request.
+func alike(a, b promote.Problem) bool {
+	return a.Reason == b.Reason && numbers.ReplaceAllString(a.Text, "0") == numbers.ReplaceAllString(b.Text, "0")
+}
+
+var numbers = regexp.MustCompile(`[0-9]+`)
 
 // stages reports whether there was nothing to do, because the release that the
 // target has is the one that the commit asks for.

@@ -19,6 +19,6 @@
 // returns, and health arrives as a notice, so a fix is never behind the failure
 // it mends. Every deed is made again from what git, the registry, the cluster
 // and GitHub say, so that losing the process loses nothing. And what failed
-// leaves running what runs, and is tried again with growing waits (again.go):
-// the same failure is one line in the log and one word on the check.
+// leaves running what runs, and is tried again with growing waits (tries.go,
+// again.go): the same failure is one line in the log and one word on the check.
 package agent

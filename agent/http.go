@@ -63,13 +63,19 @@ type EnvironmentStatus struct {
 
 // TargetStatus is one row of `pawl status`.
 type TargetStatus struct {
-	Target      string         `json:"target"`
-	Application string         `json:"application,omitempty"`
-	Stage       string         `json:"stage"`
-	Images      []string       `json:"images"`
-	Since       string         `json:"since,omitempty"` // RFC 3339
-	Problem     *ProblemStatus `json:"problem,omitempty"`
-	Drift       []DriftStatus  `json:"drift,omitempty"`
+	Target      string `json:"target"`
+	Application string `json:"application,omitempty"`
+	Stage       string `json:"stage"`
+	// State is whose turn it is: working, waiting, retrying, stalled or healthy;
+	// Since when, in RFC 3339, it has been so, for healthy at any commit.
+	State  string   `json:"state"`
+	Since  string   `json:"since,omitempty"`
+	Images []string `json:"images"`
+	// Tries is how many failed at this commit, and NextTry when the next one is.
+	Tries   int            `json:"tries,omitempty"`
+	NextTry string         `json:"nextTry,omitempty"`
+	Problem *ProblemStatus `json:"problem,omitempty"`
+	Drift   []DriftStatus  `json:"drift,omitempty"`
 }
 
 // ProblemStatus is why something failed.

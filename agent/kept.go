@@ -290,7 +290,7 @@ func (k *kept) see(h drift.Health, now time.Time) {
 
 // settle gives an applied target the stage that its health stands for.
 func (k *kept) settle(s *promote.TargetState) {
-	s.Stage, s.Health, s.Since, s.Problem = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}
+	s.Stage, s.Health, s.Since, s.Problem, s.Retry = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}, promote.Retry{}
 	var held *drift.PruneHeld
 	if k.done != nil && k.done.applied.Held != nil {
 		held = k.done.applied.Held

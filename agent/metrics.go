@@ -19,6 +19,7 @@ type metrics struct {
 	driftSeconds    prometheus.Histogram
 	reports         *prometheus.CounterVec
 	proposals       *prometheus.CounterVec
+	retries         *prometheus.CounterVec
 	rollbacks       *prometheus.CounterVec
 	rollbackSeconds prometheus.Histogram
 }
@@ -47,12 +48,34 @@ func newMetrics(leadership func() Leadership) *metrics {
 		}
 		return 1
 	})
+	m.retries = counter("pawl_retries_total", "Tries made again, by the reason why the one before failed.", "environment", "application", "reason")
 	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, or at a gate afterwards, by what came of it: returned or impossible.", "environment", "result")
 	m.rollbackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_rollback_seconds",
 		Help: "From seeing a release fail to having applied the last good one.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
 	// What the process needs; of the heap also what was in use after the last collection.
 	inUse := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)}
 	m.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(inUse)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.registry.MustRegister(leader, m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
+	m.registry.MustRegister(leader, m.retries, m.rollbacks, m.rollbackSeconds, m.events, m.fetches, m.stale, m.renders, m.deploys, m.drift, m.driftSeconds, m.reports, m.proposals)
 	return m
+}
+
+// conditions is the gauge of the condition that each target is in.
+type conditions struct{ board *board }
+
+var conditionDesc = prometheus.NewDesc("pawl_target_state",
+	"1 for the state that a target is in: working, waiting, retrying, stalled or healthy.", []string{"environment", "application", "state"}, nil)
+
+func (c conditions) Describe(all chan<- *prometheus.Desc) { all <- conditionDesc }
+
+func (c conditions) Collect(all chan<- prometheus.Metric) {
+	seen := map[string]bool{} // a series that stands twice would spoil all the others
+	for _, state := range c.board.all() {
+		for _, t := range state.Targets {
+			if seen[t.Target.String()] {
+				continue
+			}
+			seen[t.Target.String()] = true
+			all <- prometheus.MustNewConstMetric(conditionDesc, prometheus.GaugeValue, 1, t.Target.Environment, t.Target.Application, string(t.Condition()))
+		}
+	}
 }

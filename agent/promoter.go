@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"time"
@@ -21,12 +22,12 @@ import (
 // Looking again at open pull requests costs requests. Webhooks make it happen
 // at once; without them it happens with growing waits. What failed is tried
 // again at the same pace.
-const lookAgainFirst, lookAgainMost = 5 * time.Second, 10 * time.Minute
+var lookAgain = doubling(5*time.Second, 10*time.Minute)
 
 // promoter moves digests on from healthy environments, until ctx ends.
 func (a *Agent) promoter(ctx context.Context) {
-	waits := growing(lookAgainFirst, lookAgainMost)
-	var lookAgain, tryAgain <-chan time.Time
+	looked := 0 // at open pull requests, since anything happened
+	var nextLook, tryAgain <-chan time.Time
 	for {
 		look := false
 		select {
@@ -35,8 +36,8 @@ func (a *Agent) promoter(ctx context.Context) {
 		case <-a.promotions:
 		case <-a.pullRequests:
 			look = true
-			waits.Reset()
-		case <-lookAgain:
+			looked = 0
+		case <-nextLook:
 			look = true
 		case <-tryAgain:
 		}
@@ -46,13 +47,14 @@ func (a *Agent) promoter(ctx context.Context) {
 		}
 		r := a.promoteAll(ctx, p, look)
 		if r.changed {
-			waits.Reset()
+			looked = 0
 		}
 		if look || r.changed {
-			lookAgain = nil
+			nextLook = nil
 		}
-		if r.open && lookAgain == nil {
-			lookAgain = time.After(waits.NextBackOff())
+		if r.open && nextLook == nil {
+			looked++
+			nextLook = time.After(lookAgain.wait(looked, rand.Float64()))
 		}
 		tryAgain = nil
 		if !r.failed.IsZero() {
@@ -261,7 +263,7 @@ func (r *round) wait(until, now time.Time) {
 func (a *Agent) proposal(key entering) *proposed {
 	known := a.proposed[key]
 	if known == nil {
-		known = &proposed{again: again{first: lookAgainFirst, most: lookAgainMost}}
+		known = &proposed{again: again{pace: lookAgain}}
 		a.proposed[key] = known
 	}
 	return known

@@ -116,7 +116,7 @@ func (r *reporter) delivered(sent reportKey, state promote.ReportState) {
 
 // run delivers until ctx ends.
 func (r *reporter) run(ctx context.Context) {
-	failing := again{first: time.Second, most: time.Minute}
+	failing := again{pace: doubling(time.Second, time.Minute)}
 	for {
 		key, w, wait, ok := r.take()
 		if !ok {

@@ -20,7 +20,7 @@ import (
 func (a *Agent) tracker(ctx context.Context) {
 	tick := time.NewTicker(a.options.TagPoll)
 	defer tick.Stop()
-	failing := again{first: lookAgainFirst, most: lookAgainMost}
+	failing := again{pace: lookAgain}
 	var tryAgain <-chan time.Time
 	for {
 		select {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -41,16 +42,15 @@ func (a *Agent) environmentStatus(state promote.EnvironmentState) EnvironmentSta
 	for _, t := range state.Targets {
 		s := TargetStatus{
 			Target: t.Target.String(), Application: t.Target.Application, Stage: string(t.Stage),
-			Images: []string{}, Problem: problemStatus(t.Problem),
+			State: string(t.Condition()), Images: []string{}, Problem: problemStatus(t.Problem),
 		}
 		for _, i := range t.Images {
 			if !slices.Contains(s.Images, i.Pinned()) {
 				s.Images = append(s.Images, i.Pinned())
 			}
 		}
-		if !t.Since.IsZero() {
-			s.Since = t.Since.UTC().Format(time.RFC3339)
-		}
+		p := a.board.progressAt(t.Target, state.Commit)
+		s.Since, s.Tries, s.NextTry = moment(cmp.Or(t.Since, p.since)), p.tries, moment(p.next)
 		for _, d := range a.board.driftOf(t.Target) {
 			s.Drift = append(s.Drift, driftStatus(d))
 		}
@@ -62,6 +62,14 @@ func (a *Agent) environmentStatus(state promote.EnvironmentState) EnvironmentSta
 	}
 	e.Entering = a.journal.of(state.Environment, applications)
 	return e
+}
+
+// moment is a time as the status page has it, empty if there is none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func problemStatus(p promote.Problem) *ProblemStatus {

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -24,14 +22,18 @@ type job struct {
 	declared   []render.KindFields
 	// turned is to be woken when the health of what the job applies turns.
 	turned chan<- struct{}
-	// retry says that this revision was tried before.
+	// retry says that this revision was tried before, and tries how often, and when
+	// it is to be tried again: whatever tries it says there how it ended.
 	retry bool
+	tries *tries
 }
 
 // worker brings revisions to one target, one at a time. Of those that wait,
 // the newest wins; the others are never looked at.
 type worker struct {
 	do func(context.Context, job) error
+	// retries have their defaults.
+	retries RetriesConfig
 	// target is the one that was last assigned; the loop's own.
 	target environments.Target
 
@@ -54,8 +56,8 @@ type worker struct {
 	ended  int
 }
 
-func newWorker(do, turn func(context.Context, job) error, told func(job, error), after func(context.Context, job)) *worker {
-	return &worker{do: do, turn: turn, told: told, after: after, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+func newWorker(retries RetriesConfig, do, turn func(context.Context, job) error, told func(job, error), after func(context.Context, job)) *worker {
+	return &worker{retries: retries, do: do, turn: turn, told: told, after: after, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 // assign makes j the next job.
@@ -137,54 +139,45 @@ func (w *worker) take() (job, bool) {
 	return j, true
 }
 
-// Waits between tries, by fate.
-const (
-	retryFirst, retryMost     = time.Second, time.Minute
-	stalledFirst, stalledMost = 30 * time.Second, 10 * time.Minute
-)
-
 // run works until ctx ends. A job that failed is tried again, with growing
 // waits, until it succeeds or a newer one is assigned, which also ends one that
 // is being worked on.
 func (w *worker) run(ctx context.Context) {
 	var (
-		current  job
+		current  = job{tries: newTries(w.retries)}
 		tryAgain <-chan time.Time
-		waits    = map[fate]*backoff.ExponentialBackOff{}
 
-		turning   = again{first: retryFirst, most: retryMost}
+		turning   = again{pace: w.retries.Transient}
 		turnAgain <-chan time.Time
 	)
+	look := func() {
+		turnAgain = w.look(ctx, current, &turning)
+		tryAgain = current.tries.timer() // a person's word may have made it a try
+		w.after(ctx, current)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
-			tryAgain = nil
+			current.tries.due, tryAgain = time.Time{}, nil
 			j, ok := w.take()
 			if !ok {
 				continue
 			}
-			current, waits = j, map[fate]*backoff.ExponentialBackOff{}
+			current, current.tries = j, newTries(w.retries)
 		case <-w.turned:
-			turnAgain = w.look(ctx, current, &turning)
-			w.after(ctx, current)
+			look()
 			continue
 		case <-turnAgain:
-			turnAgain = w.look(ctx, current, &turning)
-			w.after(ctx, current)
+			look()
 			continue
 		case <-tryAgain:
-			tryAgain = nil
 			current.retry = true
 		}
-		if ended, err := w.work(ctx, w.do, current); err != nil && !ended {
-			f := classify(err).fate
-			if waits[f] == nil {
-				waits[f] = newBackoff(f)
-			}
-			tryAgain = time.After(waits[f].NextBackOff())
-		}
+		current.tries.due = time.Time{}
+		_, _ = w.work(ctx, w.do, current)
+		tryAgain = current.tries.timer()
 		w.after(ctx, current)
 	}
 }
@@ -208,11 +201,4 @@ func (w *worker) look(ctx context.Context, j job, before *again) <-chan time.Tim
 		w.told(j, err)
 	}
 	return time.After(before.until.Sub(now))
-}
-
-func newBackoff(f fate) *backoff.ExponentialBackOff {
-	if f == stalled {
-		return growing(stalledFirst, stalledMost)
-	}
-	return growing(retryFirst, retryMost)
 }

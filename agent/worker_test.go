@@ -3,12 +3,15 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
 )
 
 func at(commit gitsync.Commit) job { return job{revision: gitsync.Revision{Commit: commit}} }
@@ -115,7 +118,14 @@ func TestADroppedJobIsNotTriedAgain(t *testing.T) {
 
 // newWorkerOf is a worker of jobs whose health nobody looks at.
 func newWorkerOf(do func(context.Context, job) error) *worker {
-	return newWorker(do, func(context.Context, job) error { return nil }, func(job, error) {}, func(context.Context, job) {})
+	count := func(ctx context.Context, j job) error {
+		err := do(ctx, j)
+		if err != nil && ctx.Err() == nil {
+			j.tries.failed(err, time.Now())
+		}
+		return err
+	}
+	return newWorker(RetriesConfig{}.withDefaults(), count, func(context.Context, job) error { return nil }, func(job, error) {}, func(context.Context, job) {})
 }
 
 func TestANewerRevisionEndsTheOneThatIsWorkedOn(t *testing.T) {
@@ -176,4 +186,61 @@ func TestCommitsThatKeepComingDoNotStarveATarget(t *testing.T) {
 			t.Errorf("%d of the revisions of two minutes were applied", finished)
 		}
 	})
+}
+
+// Each cause has its own count and its own pace.
+func TestTargetsAlternatingBetweenCausesWaitForEachAsItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		outage, refusal := &policies.Unavailable{}, &policies.Refusal{Images: []policies.ImageRefusal{{}}}
+		tries := newTries(RetriesConfig{}.withDefaults())
+		now := time.Now()
+		var waits []time.Duration
+		for range 4 {
+			tries.failed(outage, now)
+			waits = append(waits, tries.due.Sub(now))
+			tries.failed(refusal, now)
+			waits = append(waits, tries.due.Sub(now))
+		}
+		for i, most := range []time.Duration{1, 30, 2, 60, 4, 120, 8, 240} {
+			if most *= time.Second; waits[i] > most || waits[i] < most/2 {
+				t.Errorf("the waits are %v; number %d is not %s to %s", waits, i+1, most/2, most)
+			}
+		}
+		if tries.all != 8 || !tries.since.Equal(now) {
+			t.Errorf("%d tries since %s", tries.all, tries.since)
+		}
+	})
+}
+
+func TestWaitsGrowToTheirCapAndAreSpread(t *testing.T) {
+	t.Parallel()
+	pace := RetryConfig{Base: environments.Duration(time.Second), Factor: 3, Cap: environments.Duration(20 * time.Second)}
+	for _, c := range []struct {
+		says   string
+		n      int
+		random float64
+		want   time.Duration
+	}{
+		{"the first is the base", 1, 0, time.Second},
+		{"each is longer by the factor", 3, 0, 9 * time.Second},
+		{"until the cap", 4, 0, 20 * time.Second},
+		{"however often it failed", 100_000, 0, 20 * time.Second},
+		{"half of it is left to chance", 3, 0.5, 6750 * time.Millisecond},
+		{"and no more", 3, 1, 4500 * time.Millisecond},
+	} {
+		if got := pace.wait(c.n, c.random); got != c.want {
+			t.Errorf("%s: %s, want %s", c.says, got, c.want)
+		}
+	}
+}
+
+func TestATryIsNotMadeBeforeGitHubWantsToHearIt(t *testing.T) {
+	t.Parallel()
+	tries, now := newTries(RetriesConfig{}.withDefaults()), time.Now()
+	until := now.Add(time.Hour)
+	tries.failed(fmt.Errorf("look up the pull request: %w", &promote.RateLimited{Until: until}), now)
+	if !tries.due.Equal(until) {
+		t.Errorf("it is tried again at %s", tries.due)
+	}
 }

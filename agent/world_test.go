@@ -66,6 +66,7 @@ type world struct {
 	held     map[string]*drift.Hold
 	answers  []string // to rollbacks by hand
 	gates    Gates
+	retries  RetriesConfig
 
 	reported []string // "dev 2 success"
 	forge    forge
@@ -101,7 +102,7 @@ func inWorldWith(t *testing.T, files map[string]string, prepare, story func(w *w
 		w.agent = New(Edges{
 			Source: w, Evidence: w, Tags: w, Forge: w, Policies: w, Gates: w.gates,
 			Clusters: map[string]Cluster{"dev": w, "staging": w},
-		}, Options{Branch: "main", Poll: time.Minute, TagPoll: time.Minute, Baseline: w.demanded, Log: zerolog.New(&w.log)})
+		}, Options{Branch: "main", Poll: time.Minute, TagPoll: time.Minute, Baseline: w.demanded, Retries: w.retries, Log: zerolog.New(&w.log)})
 		ctx, stop := context.WithCancel(t.Context())
 		w.stop = stop
 		ended := make(chan error)

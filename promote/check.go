@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -232,21 +233,23 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 			} else {
 				add(&happened, who, t.Problem.Text)
 			}
-			if t.Problem.Did != "" {
-				add(&did, who, t.Problem.Did)
-			} else if t.Applied == nil {
-				add(&did, who, "Nothing was applied; what ran before keeps running.")
-			} else {
-				add(&did, who, "The release was applied and stays; nothing of it goes on to the next environment.")
+			done := t.Problem.Did
+			switch {
+			case done != "":
+			case t.Applied == nil:
+				done = "Nothing was applied; what ran before keeps running."
+			default:
+				done = "The release was applied and stays; nothing of it goes on to the next environment."
 			}
+			add(&did, who, done+t.Retry.words(t.Stage))
 			add(&can, who, t.Problem.Hint)
 		case StageRetrying:
 			add(&happened, who, t.Problem.Text)
+			again := cmp.Or(t.Retry.words(t.Stage), "It is tried again")
 			if t.Applied == nil {
-				add(&did, who, "It is tried again; until then what ran before keeps running.")
-			} else {
-				add(&did, who, "It is tried again.")
+				again += "; until it succeeds what ran before keeps running"
 			}
+			add(&did, who, again+".")
 			add(&can, who, t.Problem.Hint)
 		case StagePruneHeld:
 			add(&happened, who, t.Problem.Text)

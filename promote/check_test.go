@@ -53,6 +53,12 @@ func TestChecks(t *testing.T) {
 	unpinned.Problem = Problem{Text: "apps/cart/overlays/production/kustomization.yaml:14: image ghcr.io/acme/cart:main is not pinned", Hint: `Run "pawl pin production/cart" to write its digest.`}
 	retrying := staged("api", StageRetrying)
 	retrying.Problem = Problem{Text: "ghcr.io does not answer: connection refused", Hint: ""}
+	retrying.Retry = Retry{Since: noon, First: time.Second, Most: time.Minute}
+	exhausted := retrying
+	exhausted.Stage, exhausted.Target.Application, exhausted.Retry.Most, exhausted.Retry.Exhausted = StageFailed, "cart", 10*time.Minute, 20
+	unsigned := staged("proxy", StageFailed)
+	unsigned.Problem = Problem{Text: "ghcr.io/acme/proxy has no signature", Hint: "Sign it."}
+	unsigned.Retry = Retry{Since: noon, First: 30 * time.Second, Most: 10 * time.Minute}
 	waiting := healthy("production", "web", image("web", "3"))
 	waiting.Stage = StageWaiting
 	waiting.Health = drift.Health{Status: drift.Progressing, Objects: []drift.ObjectHealth{
@@ -111,6 +117,7 @@ func TestChecks(t *testing.T) {
 		"unhealthy":   {state(api, unhealthy), Failure},
 		"refused":     {state(web, refused, unpinned), Failure},
 		"retrying":    {state(web, retrying), InProgress},
+		"stalled":     {state(web, retrying, exhausted, unsigned), Failure},
 		"strangers":   {state(evil), Failure},
 		"no_pipeline": {noPipeline, Failure},
 		"attested":    {state(attested, mixed), Success},

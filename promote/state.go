@@ -48,6 +48,8 @@ type TargetState struct {
 	Unchanged bool
 	// Problem is set in the stages Failed, Retrying, Awaiting and Held.
 	Problem Problem
+	// Retry is set in the stages Failed and Retrying, where it is tried again.
+	Retry Retry
 }
 
 // Problem is what people need to know about a failure.

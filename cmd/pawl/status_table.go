@@ -29,7 +29,7 @@ func writeStatus(w io.Writer, status agent.Status, now time.Time) {
 		}
 		for _, t := range e.Targets {
 			rows = append(rows, row{t.Application, fmt.Sprintf("%s\t%s\t%s\t%s\t%s %s\t%s", orDash(t.Application), e.Name,
-				orDash(oneLine(strings.Join(shortImages(t.Images), " "))), orDash(since(t, now)), mark(t.Stage), t.Stage, notes(e, t))})
+				orDash(oneLine(strings.Join(shortImages(t.Images), " "))), orDash(since(t, now)), mark(t.Stage), state(t), notes(e, t, now))})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.application, b.application) })
@@ -39,7 +39,7 @@ func writeStatus(w io.Writer, status agent.Status, now time.Time) {
 	}
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "application\tenvironment\timages\tsince\thealth\tnotes")
+	fmt.Fprintln(table, "application\tenvironment\timages\tsince\tstate\tnotes")
 	for _, r := range rows {
 		fmt.Fprintln(table, r.text)
 	}
@@ -58,8 +58,11 @@ func orNone(replica string) string {
 }
 
 // notes say what a target waits for, most urgent first.
-func notes(e agent.EnvironmentStatus, t agent.TargetStatus) string {
+func notes(e agent.EnvironmentStatus, t agent.TargetStatus, now time.Time) string {
 	var notes []string
+	if note := tries(t, now); note != "" {
+		notes = append(notes, note)
+	}
 	if t.Problem != nil {
 		notes = append(notes, t.Problem.Reason+": "+t.Problem.Text)
 	}
@@ -99,7 +102,31 @@ func entering(p agent.Promotion) string {
 	return ""
 }
 
-// since is the age of what runs.
+// state is whose turn it is where something went wrong, and else how far the
+// target is.
+func state(t agent.TargetStatus) string {
+	if s := promote.Condition(t.State); s == promote.ConditionStalled || s == promote.ConditionRetrying {
+		return t.State
+	}
+	return t.Stage
+}
+
+// tries says how often a target was tried in vain, and when it is tried again.
+func tries(t agent.TargetStatus, now time.Time) string {
+	if t.Tries == 0 {
+		return ""
+	}
+	note := fmt.Sprintf("%d tries", t.Tries)
+	if t.Tries == 1 {
+		note = "1 try"
+	}
+	if at, err := time.Parse(time.RFC3339, t.NextTry); err == nil {
+		note += ", next in " + age(at.Sub(now))
+	}
+	return note
+}
+
+// since is for how long the target has been in its state.
 func since(t agent.TargetStatus, now time.Time) string {
 	at, err := time.Parse(time.RFC3339, t.Since)
 	if err != nil {

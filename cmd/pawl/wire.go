@@ -106,7 +106,7 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	}
 	w.agent = agent.New(edges, agent.Options{
 		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: rendering, Log: log,
-		Leadership: leadership,
+		Leadership: leadership, Retries: config.Retries,
 		Warm: func(ctx context.Context) { // what fails here fails again where it is needed, and is told then
 			_, _ = w.builder.Warm(ctx, rendering.Limits), w.policies.pool.Warm(ctx)
 		},
