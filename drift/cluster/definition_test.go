@@ -157,6 +157,75 @@ func TestADefinitionDeletedByHandDoesNotWedge(t *testing.T) {
 	}
 }
 
+// A definition is slow to be established, here because its names are still
+// taken.
+//
+// catalogue 86
+func TestADefinitionThatIsSlowIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plural, kind := w.ownKind()
+	w.create(strings.Replace(definitionOf("old"+plural, "Old"+kind), "singular: old"+strings.ToLower(kind)+"old"+plural, "singular: "+strings.ToLower(kind)+plural, 1))
+	id := "CustomResourceDefinition/" + plural + ".acme.example"
+	t.Cleanup(func() { w.cluster.Close(); w.delete(id) })
+	w.eventually("the names to be taken", func() (bool, string) {
+		o := w.get("CustomResourceDefinition/old" + plural + ".acme.example")
+		return drift.Assess(o, nil).Status == drift.Current, fmt.Sprint(o.Object["status"])
+	})
+	release := w.verified(definitionOf(plural, kind), custom(kind, "one", "size: 1"))
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.cluster.Apply(t.Context(), release, drift.Terms{Environment: w.settings})
+		done <- err
+	}()
+	w.eventually("the names to be refused", func() (bool, string) {
+		o := w.lookup(id)
+		if o == nil {
+			return false, "not there"
+		}
+		return drift.Assess(o, nil).Status == drift.Failed, fmt.Sprint(o.Object["status"])
+	})
+	select {
+	case err := <-done:
+		t.Fatalf("it was not waited for: %v", err)
+	default:
+	}
+	w.delete("CustomResourceDefinition/old" + plural + ".acme.example")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	w.healthBecomes(drift.Current)
+	for _, n := range w.all() {
+		if n.Health != nil && n.Health.Status == drift.Failed {
+			t.Errorf("failed on the way: %+v", n.Health)
+		}
+	}
+}
+
+// catalogue 87
+func TestADefinitionGoesWithItsObjects(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plural, kind := w.ownKind()
+	id := "CustomResourceDefinition/" + plural + ".acme.example"
+	w.apply(definitionOf(plural, kind), custom(kind, "one", "size: 1"), custom(kind, "two", "size: 2"), configMap("a"), configMap("b"))
+	applied := w.meant(3, configMap("a"), configMap("b"))
+	if applied.Held != nil {
+		t.Fatalf("held: %+v", applied.Held)
+	}
+	w.eventually("all to be gone, and forgotten", func() (bool, string) {
+		inv, err := w.stored()
+		return w.lookup(id) == nil && err == nil && len(inv.Entries) == 2, fmt.Sprintf("%+v, %v", inv.Entries, err)
+	})
+	if steps := w.apply(configMap("a", "k", "2"), configMap("b")).Steps; len(steps) != 2 {
+		t.Errorf("got %v", actions(steps))
+	}
+	// And back again.
+	w.apply(definitionOf(plural, kind), custom(kind, "one", "size: 1"), configMap("a"), configMap("b"))
+	t.Cleanup(func() { w.cluster.Close(); w.delete(id) })
+	w.healthBecomes(drift.Current)
+}
+
 // A newer commit ends an apply that waits for a kind that will never be served.
 //
 // catalogue 86

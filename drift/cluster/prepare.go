@@ -204,13 +204,17 @@ func (c *Cluster) watchAll(ctx context.Context, w *work) error {
 }
 
 // stillServed refuses objects in versions that the cluster served before. Kinds
-// that the release itself defines come back.
+// that the release itself defines come, or come back.
 func (c *Cluster) stillServed(ctx context.Context, w *work) error {
 	refused := &drift.Rejected{Target: w.release.Target, Of: len(w.order)}
 	missing := map[schema.GroupVersionResource]*notServed{}
 	for _, wanted := range w.order {
 		watcher := w.watchers[wanted.ID]
-		if _, comes := w.brought[wanted.GVK.GroupKind()]; watcher == nil || comes {
+		if watcher == nil {
+			continue
+		}
+		if d, comes := w.brought[wanted.GVK.GroupKind()]; comes {
+			c.comesBack(w, wanted, d)
 			continue
 		}
 		gvr := watcher.kind.gvr
@@ -231,6 +235,21 @@ func (c *Cluster) stillServed(ctx context.Context, w *work) error {
 		return refused
 	}
 	return nil
+}
+
+// comesBack finds out whether a kind whose definition left, and is in the
+// release again, is still to come, whatever was known of it.
+func (c *Cluster) comesBack(w *work, wanted drift.Wanted, d definition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defined := w.watchers[d.id]
+	if defined == nil || defined.live(d.id).State != drift.Absent || !apierrors.IsNotFound(w.watchers[wanted.ID].broken) {
+		return
+	}
+	k := w.kinds[wanted.ID]
+	k.gvr.Resource, k.namespaced, k.coming = d.kind.gvr.Resource, d.kind.namespaced, true
+	w.kinds[wanted.ID] = k
+	delete(w.watchers, wanted.ID)
 }
 
 // hold makes sure that the kind of an object is watched until close. c.mu is held.
