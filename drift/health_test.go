@@ -29,11 +29,13 @@ func TestAssess(t *testing.T) {
 		"a Job that failed":      {`{apiVersion: batch/v1, kind: Job, metadata: {name: j}, status: {conditions: [{type: Failed, status: "True", reason: BackoffLimitExceeded, message: Job has reached the specified backoff limit}]}}`, Failed, "BackoffLimitExceeded: Job has reached the specified backoff limit"},
 		"a Job that is put off":  {`{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {suspend: true}}`, Current, ""},
 
-		"a Pod that failed":            {`{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {phase: Failed, message: Evicted}}`, Failed, "failed Evicted"},
-		"a Pod that cannot pull":       {`{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {phase: Pending, containerStatuses: [{name: w, state: {waiting: {reason: ImagePullBackOff}}}]}}`, Failed, "pod p: ImagePullBackOff"},
-		"a definition not served yet":  {`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: w}}`, Progressing, "Install in progress"},
-		"a custom resource, not ready": {`{apiVersion: acme.io/v1, kind: Widget, metadata: {name: w}, status: {conditions: [{type: Ready, status: "False", reason: Waiting, message: for a key}]}}`, Progressing, "for a key"},
-		"a custom resource, stalled":   {`{apiVersion: acme.io/v1, kind: Widget, metadata: {name: w}, status: {conditions: [{type: Stalled, status: "True", reason: Broken, message: no key}]}}`, Failed, "no key"},
+		"a Pod that failed":                   {`{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {phase: Failed, message: Evicted}}`, Failed, "failed Evicted"},
+		"a Pod that cannot pull":              {`{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {phase: Pending, containerStatuses: [{name: w, state: {waiting: {reason: ImagePullBackOff}}}]}}`, Failed, "pod p: ImagePullBackOff"},
+		"a definition not served yet":         {`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: w}}`, Progressing, "Install in progress"},
+		"a definition whose names are taken":  {`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: w}, status: {conditions: [{type: NamesAccepted, status: "False", reason: PluralConflict, message: '"widgets" is already in use'}, {type: Established, status: "False", reason: NotAccepted, message: not all names are accepted}]}}`, Failed, `"widgets" is already in use`},
+		"a definition whose path is prepared": {`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: w}, status: {conditions: [{type: NamesAccepted, status: "True"}, {type: Established, status: "False", reason: Installing, message: the initial names have been accepted}]}}`, Progressing, "Install in progress"},
+		"a custom resource, not ready":        {`{apiVersion: acme.io/v1, kind: Widget, metadata: {name: w}, status: {conditions: [{type: Ready, status: "False", reason: Waiting, message: for a key}]}}`, Progressing, "for a key"},
+		"a custom resource, stalled":          {`{apiVersion: acme.io/v1, kind: Widget, metadata: {name: w}, status: {conditions: [{type: Stalled, status: "True", reason: Broken, message: no key}]}}`, Failed, "no key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

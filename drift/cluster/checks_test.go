@@ -79,6 +79,21 @@ func TestProgressiveDeliveryIsFollowed(t *testing.T) {
 		}
 		w.reports(gvr, "web", `{"observedGeneration":"2","phase":"Paused","message":"CanaryPauseStep"}`)
 		w.eventually("the pause is told", func() (bool, string) { return w.message() == "Paused: CanaryPauseStep", w.message() })
+		// Its pods are those of a ReplicaSet that its controller makes.
+		hashed := func(hash string) string {
+			return fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web-%[1]s","namespace":"%[2]s"},"spec":{"replicas":1,"selector":{"matchLabels":{"rollouts-pod-template-hash":"%[1]s"}},
+				"template":{"metadata":{"labels":{"rollouts-pod-template-hash":"%[1]s"},"annotations":{"testworld.pawl.dev/fail":"crash"}},"spec":{"containers":[{"name":"web","image":"web"}]}}}}`, hash, w.namespace)
+		}
+		w.create(hashed("before"))
+		w.create(hashed("now"))
+		w.reports(gvr, "web", `{"currentPodHash":"now"}`)
+		w.eventually("the crash is told", func() (bool, string) {
+			return w.health().Status == drift.Failed && strings.Contains(w.message(), "pod web-now-"), w.message()
+		})
+		for _, hash := range []string{"before", "now"} {
+			w.delete("ReplicaSet/web-" + hash)
+		}
+		w.eventually("the pause is told again", func() (bool, string) { return w.message() == "Paused: CanaryPauseStep", w.message() })
 		w.reports(gvr, "web", `{"phase":"Degraded","abort":true,"message":"RolloutAborted: metric \"error-rate\" assessed Failed"}`)
 		if w.healthBecomes(drift.Failed); w.message() != `Degraded: RolloutAborted: metric "error-rate" assessed Failed` {
 			t.Errorf("got %q", w.message())
@@ -88,16 +103,48 @@ func TestProgressiveDeliveryIsFollowed(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		gvr := w.define(schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"}, "canaries")
-		w.apply("apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: web, namespace: '{ns}'}\nspec: {targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n")
+		canary := func(threshold int) string {
+			return fmt.Sprintf("apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: web, namespace: '{ns}'}\nspec: {targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, analysis: {threshold: %d}}\n", threshold)
+		}
+		w.apply(canary(1))
 		w.healthBecomes(drift.Progressing)
 		w.reports(gvr, "web", `{"phase":"Initialized","canaryWeight":0,"failedChecks":0,"iterations":0}`)
 		w.healthBecomes(drift.Current)
 		w.reports(gvr, "web", `{"phase":"Progressing","canaryWeight":20,"conditions":[{"type":"Promoted","status":"Unknown","reason":"Progressing","message":"New revision detected, progressing canary analysis."}]}`)
 		w.healthBecomes(drift.Progressing)
-		w.reports(gvr, "web", `{"phase":"Failed","canaryWeight":0,"conditions":[{"type":"Promoted","status":"False","reason":"Failed","message":"Canary analysis failed, Deployment scaled to zero."}]}`)
-		if w.healthBecomes(drift.Failed); w.message() != "Failed: Canary analysis failed, Deployment scaled to zero." {
+		const (
+			failed = `{"phase":"Failed","canaryWeight":0,"conditions":[{"type":"Promoted","status":"False","reason":"Failed","message":"Canary analysis failed, Deployment scaled to zero."}]}`
+			says   = "Failed: Canary analysis failed, Deployment scaled to zero."
+		)
+		w.reports(gvr, "web", failed)
+		if w.healthBecomes(drift.Failed); w.message() != says {
 			t.Errorf("got %q", w.message())
 		}
+		// That is no failure of the releases after it, whether they change the
+		// Canary or what it targets.
+		for _, fix := range [][]string{{canary(1), configMap("a")}, {canary(2), configMap("a")}} {
+			w.forgetNotices()
+			w.apply(fix...)
+			w.eventually("the failure of before", func() (bool, string) {
+				h := w.health()
+				return h.Status == drift.Progressing && strings.HasPrefix(h.Objects[0].Message, "still as before this release: "), fmt.Sprintf("%+v", h)
+			})
+			for _, n := range w.all() {
+				if n.Health != nil && n.Health.Status == drift.Failed {
+					t.Errorf("it is blamed: %+v", n.Health)
+				}
+			}
+			w.reports(gvr, "web", `{"phase":"Progressing","conditions":[]}`)
+			w.eventually("a new look", func() (bool, string) {
+				return strings.Contains(w.health().Objects[0].Message, "is Progressing"), fmt.Sprintf("%+v", w.health())
+			})
+			w.reports(gvr, "web", failed)
+			w.healthBecomes(drift.Failed)
+		}
+		// After a restart it is still this release's.
+		w.restart()
+		w.apply(canary(2), configMap("a"))
+		w.healthBecomes(drift.Failed)
 	})
 }
 

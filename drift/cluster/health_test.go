@@ -117,6 +117,27 @@ func TestANewReleaseEndsTheWaitForTheOneBefore(t *testing.T) {
 	}
 }
 
+// What is deleted while the release is waited for comes back, and the wait ends.
+func TestWhatIsDeletedDuringTheWaitComesBackAndTheWaitEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settings.Drift = environments.DriftCorrect
+	w.apply(configMap("a"), deployment("web", 1, "testworld.pawl.dev/ready-after: 500ms"))
+	w.healthBecomes(drift.Progressing)
+	before := w.get("Deployment/web").GetUID()
+	w.delete("Deployment/web")
+	w.delete("ConfigMap/a")
+	w.eventually("both are back and healthy", func() (bool, string) {
+		web, h := w.lookup("Deployment/web"), w.health()
+		return web != nil && web.GetUID() != before && w.lookup("ConfigMap/a") != nil && h.Status == drift.Current, fmt.Sprintf("%+v", h)
+	})
+	for _, n := range w.all() {
+		if n.Health != nil && n.Health.Status == drift.Failed {
+			t.Errorf("failed on the way: %+v", n.Health)
+		}
+	}
+}
+
 func TestWhatIsNotReadyInTimeFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -12,12 +12,14 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/drift/cluster"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/render"
@@ -270,4 +272,45 @@ func heap() float64 {
 	runtime.GC()
 	runtime.ReadMemStats(&memory)
 	return float64(memory.HeapAlloc) / (1 << 20)
+}
+
+// BenchmarkHealthKnown is the time from the API server's answer to a change of
+// an object's status until the agent is told the target's health.
+func BenchmarkHealthKnown(b *testing.B) {
+	type telling struct {
+		status drift.HealthStatus
+		at     time.Time
+	}
+	told := make(chan telling, 1000)
+	w := newWorld(b, func(o *cluster.Options) {
+		o.Notify = func(n drift.Notice) {
+			if n.Health != nil {
+				told <- telling{n.Health.Status, time.Now()}
+			}
+		}
+	})
+	becomes := func(status drift.HealthStatus) time.Time {
+		for t := range told {
+			if t.status == status {
+				return t.at
+			}
+		}
+		return time.Time{}
+	}
+	gvk := schema.GroupVersionKind{Group: "known-" + w.namespace + ".acme.dev", Version: "v1", Kind: "Database"}
+	gvr := w.define(gvk, "databases")
+	w.apply("apiVersion: " + gvk.GroupVersion().String() + "\nkind: Database\nmetadata: {name: db, namespace: '{ns}'}\nspec: {size: 1}\n")
+	becomes(drift.Current)
+	var took []time.Duration
+	for b.Loop() {
+		for _, is := range []struct {
+			ready  string
+			status drift.HealthStatus
+		}{{"False", drift.Progressing}, {"True", drift.Current}} {
+			w.reports(gvr, "db", `{"conditions":[{"type":"Ready","status":"`+is.ready+`"}]}`)
+			answered := time.Now()
+			took = append(took, max(0, becomes(is.status).Sub(answered)))
+		}
+	}
+	quantiles(b, took)
 }
