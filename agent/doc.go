@@ -5,7 +5,7 @@
 //	                                   │  pawl.yaml, targets            (advance.go)
 //	                                   ▼
 //	              one worker a target, the newest revision wins         (worker.go)
-//	                render ─→ Evidence.Collect ─→ policies.Judge
+//	                render ─→ demands.Gatherer ─→ policies.Judge
 //	                       ─→ Cluster.Apply ─→ waiting for health       (deploy.go)
 //	                                   │
 //	       drift.Notice: health, drift ─┤
