@@ -85,6 +85,7 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	if w.inventory, err = c.inventories.load(ctx, w.target); err != nil {
 		return err
 	}
+	c.recall(w)
 	if err := c.claim(w); err != nil {
 		return err
 	}
@@ -114,6 +115,20 @@ func (w *work) byObject(lists ...[]render.Image) map[drift.ObjectID][]render.Ima
 		}
 	}
 	return images
+}
+
+// recall adds to the inventory as it is stored what repairs made since: one
+// that could not be noted yet would be taken for somebody else's object.
+func (c *Cluster) recall(w *work) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, entry := range w.inventory.Entries {
+		made, ok := w.target.inventory.Entries[id]
+		if k := c.kept[id]; ok && k != nil && k.target == w.target && made.UID == k.uid && entry.UID != "" && entry.UID != made.UID {
+			entry.UID, entry.Adopted = made.UID, made.Adopted
+			w.inventory.Entries[id] = entry
+		}
+	}
 }
 
 // findKinds says where each object is served, and gives namespaced ones

@@ -237,6 +237,31 @@ func TestAnInventoryWhoseAnswerIsLostIsStillOurs(t *testing.T) {
 	})
 }
 
+// What was made again and not noted yet is ours all the same, and goes with the
+// next release that leaves it out.
+//
+// catalogue 89
+func TestWhatWasMadeAgainIsPrunedThoughThatWasNotNotedYet(t *testing.T) {
+	t.Parallel()
+	way, through := unreliably(t, controlplane.Shared(t), 1)
+	var closed atomic.Bool
+	way.Before = func(r *http.Request) {
+		if closed.Load() && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/pawl-inventory-") {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	w := newWorld(t, through)
+	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"))
+	closed.Store(true)
+	w.delete("ConfigMap/a")
+	w.noticed()
+	closed.Store(false)
+	w.apply(configMap("b", "k", "1"))
+	if w.lookup("ConfigMap/a") != nil {
+		t.Error("it was taken for somebody else's")
+	}
+}
+
 // replace makes another object under the name of one, with all its labels: for
 // whoever looks at names and labels it is the same.
 func (w *world) replace(object string) types.UID {
