@@ -62,7 +62,7 @@ var reasons = []reason{
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"OutOfReach", stalled, "Take it out of the overlay, or have the platform team widen what the environment may have (environments[].namespaces and kinds of the agent's configuration).", as[*drift.OutOfReach]},
-	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them.", as[*drift.Conflict]},
+	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them, or take it over from a tool that is no longer at work (adopt, in pawl.yaml).", as[*drift.Conflict]},
 	{"LiveUnknown", retry, "What cannot be read is never taken for absent. The agent goes on trying.", as[*drift.UnknownLive]},
 	{"LiveUnknown", retry, "", leftUnread},
 	{"PruneHeld", stalled, "", as[*drift.PruneHeld]},

@@ -42,7 +42,9 @@ func Decide(s Situation) (Plan, error) {
 		case live.State == Unknown:
 			unknown = append(unknown, Unread{w.ID, live.Why})
 		case live.State == Present && !live.Mark.IsZero() && live.Mark != s.Mark:
-			conflicts = append(conflicts, Held{w.ID, live.Mark})
+			conflicts = append(conflicts, Held{Object: w.ID, By: live.Mark})
+		case live.State == Present && live.Mark.IsZero() && s.Inventory.Entries[w.ID].Adopts(live) && !w.MayAdopt(live.Claim):
+			conflicts = append(conflicts, Held{Object: w.ID, Claim: live.Claim})
 		default:
 			action, reason := decideWanted(w, live, s)
 			plan.Steps = append(plan.Steps, Step{Object: w.ID, Action: action, Reason: reason})
@@ -88,7 +90,7 @@ func decideWanted(w Wanted, live Live, s Situation) (Action, string) {
 	case live.Terminating:
 		return Create, "is being deleted; made again as soon as it is gone"
 	case live.Mark.IsZero() && !known:
-		return Configure, "is there already; taken over"
+		return Configure, live.TakenOver()
 	case !drifted:
 		return Configure, "differs from the release"
 	case live.Applied == entry.Applied:

@@ -23,6 +23,7 @@ type Live struct {
 	UID             string
 	ResourceVersion string
 	Mark            Mark
+	Claim           Claim  // another tool's; looked for only where there is no mark
 	Applied         Digest // of the fields that pawl owns
 	Terminating     bool
 	Confirm         bool // it is only deleted by a word in a commit
@@ -40,11 +41,17 @@ func Observe(obj *unstructured.Unstructured) Live { return (*HealthCheck)(nil).O
 // Observe looks at an object that came from the API server. The check may be nil.
 func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 	fields := applied(obj)
+	var claim Claim
+	mark := markIn(fields)
+	if mark.IsZero() {
+		claim = claimOn(obj)
+	}
 	return Live{
 		State:           Present,
 		UID:             string(obj.GetUID()),
 		ResourceVersion: obj.GetResourceVersion(),
-		Mark:            markIn(fields),
+		Mark:            mark,
+		Claim:           claim,
 		Applied:         digestOfFields(fields),
 		Terminating:     obj.GetDeletionTimestamp() != nil,
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,

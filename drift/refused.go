@@ -105,14 +105,27 @@ type Conflict struct {
 type Held struct {
 	Object ObjectID
 	By     Mark
+	Claim  Claim // instead of By, where it is another tool's
 }
 
 func (e *Conflict) Error() string {
 	var lines strings.Builder
-	for _, h := range e.Objects {
-		fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.By)
+	var advice []string
+	say := func(text string) {
+		if !slices.Contains(advice, text) {
+			advice = append(advice, text)
+		}
 	}
-	return fmt.Sprintf("%s: nothing was written, as one object can be in one target only:%s\nRemove it from one of them; to hand it over, first remove its label %s", e.Target, lines.String(), LabelTarget)
+	for _, h := range e.Objects {
+		if h.Claim != (Claim{}) {
+			fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.Claim.Name)
+			say(fmt.Sprintf(`To take over what %[1]s made, first stop %[1]s there without letting it delete anything, then write "adopt: [%[1]s]" for the environment in pawl.yaml (runbook: Moving from another tool)`, h.Claim.Tool))
+			continue
+		}
+		fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.By)
+		say("Remove it from one of them; to hand it over, first remove its label " + LabelTarget)
+	}
+	return fmt.Sprintf("%s: nothing was written, as one object can have one owner only:%s\n%s", e.Target, lines.String(), strings.Join(advice, "\n"))
 }
 
 // UnknownLive says that live objects could not be read. What is unknown is

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/render"
 )
 
@@ -22,6 +23,8 @@ type Wanted struct {
 	// there are none.
 	Exceptions *Exceptions
 	ignore     string // what the object itself says of them
+	// Adopt are the tools from which it may be taken over.
+	Adopt []environments.Tool
 	// Recreate says that it may be deleted and made again, see AnnotationRecreate.
 	Recreate bool
 	// Images are those that it declares, as far as they were found and verified.
@@ -83,6 +86,10 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	if reason != "" {
 		return fail("metadata.annotations["+AnnotationRecreate+"]", reason)
 	}
+	adopt, reason := adopts(obj.GetAnnotations())
+	if reason != "" {
+		return fail("metadata.annotations["+AnnotationAdopt+"]", reason)
+	}
 	if problems := pruneProblem(id, obj.GetLabels(), obj.GetAnnotations()); len(problems) > 0 {
 		return Wanted{}, problems
 	}
@@ -100,7 +107,7 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	if err != nil {
 		return fail("", "cannot be written as JSON: "+err.Error())
 	}
-	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch, Recreate: recreate, ignore: obj.GetAnnotations()[AnnotationIgnore]}, nil
+	return Wanted{ID: id, GVK: obj.GroupVersionKind(), Digest: digestOf(patch), Patch: patch, Recreate: recreate, Adopt: adopt, ignore: obj.GetAnnotations()[AnnotationIgnore]}, nil
 }
 
 // secretProblems finds values that the API server would not take. Its answers

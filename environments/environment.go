@@ -63,6 +63,10 @@ type Environment struct {
 	// Declared fields that are left to others once an object was made, such as
 	// the replicas of what is scaled automatically: neither put back nor told.
 	Ignore []Ignore `json:"ignore,omitempty" jsonschema:"minItems=1,maxItems=100"`
+	// The tools whose objects may be taken over: argocd, configsync, flux, helm,
+	// kubectl. What one of them declared and the release does not is removed
+	// then, so it must no longer be at work here.
+	Adopt []Tool `json:"adopt,omitempty" jsonschema:"minItems=1,maxItems=10,example=flux"`
 	// What happens when a release does not become healthy.
 	Rollback Rollback `json:"rollback,omitempty,omitzero"`
 	// How long to wait for health after an apply before it counts as failed;

@@ -74,6 +74,7 @@ func (p Pipeline) check(doc *Document) {
 		for j, t := range e.Track {
 			t.check(doc, fmt.Sprintf("%s.track[%d]", at, j))
 		}
+		checkAdopt(doc, at, e.Adopt)
 		for j, rule := range e.Ignore {
 			rule.check(doc, fmt.Sprintf("%s.ignore[%d]", at, j))
 		}

@@ -92,7 +92,7 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 // needs an entry in the inventory first, may need more than one request, or
 // because its answer says whether the image that would run is the verified one.
 func (w *work) mustTry(s *drift.Step) bool {
-	return w.live[s.Object].State == drift.Absent || w.wanted[s.Object].Recreate || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
+	return w.live[s.Object].State == drift.Absent || w.adopted[s.Object] || w.wanted[s.Object].Recreate || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
 }
 
 // start makes the release the one that is kept. From here on what is
@@ -270,6 +270,9 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	var err error
 	if uid, ok := w.recreated[wanted.ID]; ok {
 		err = c.remove(ctx, w, wanted, uid)
+	}
+	if err == nil {
+		err = c.inherit(whole, w, wanted)
 	}
 	if err == nil {
 		after, err = persist(ctx, func() (*unstructured.Unstructured, error) {

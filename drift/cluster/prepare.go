@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -80,6 +81,7 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	}
 	for i := range w.order {
 		w.order[i].Images = images[w.order[i].ID]
+		w.order[i].Adopt = slices.Concat(w.terms.Environment.Adopt, w.order[i].Adopt)
 		w.wanted[w.order[i].ID] = w.order[i]
 	}
 	if w.inventory, err = c.inventories.load(ctx, w.target); err != nil {

@@ -43,6 +43,12 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 				err = &imageRewritten{problems}
 			}
 		}
+		mu.Lock()
+		adopts := w.adopted[wanted.ID]
+		mu.Unlock()
+		if err == nil && adopts {
+			err = c.tryAlone(ctx, w.target, k, wanted)
+		}
 		var t trial
 		// An object that is there, though not among the marked ones, may have
 		// got the mark of another agent just now; and whoever made it wants
@@ -51,20 +57,25 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 		if err == nil && (strange || before && step.Action != drift.Create) {
 			if t.before, err = c.get(ctx, k, wanted.ID); err == nil && strange {
 				live := drift.Observe(t.before)
-				if !live.Mark.IsZero() && live.Mark != w.target.mark {
+				foreign := live.Mark.IsZero() && !wanted.MayAdopt(live.Claim)
+				if foreign || !live.Mark.IsZero() && live.Mark != w.target.mark {
 					mu.Lock()
-					conflict.Objects = append(conflict.Objects, drift.Held{Object: wanted.ID, By: live.Mark})
+					conflict.Objects = append(conflict.Objects, drift.Held{Object: wanted.ID, By: live.Mark, Claim: live.Claim})
 					mu.Unlock()
 					return
 				}
 				mu.Lock()
 				w.live[wanted.ID] = live
-				if w.inventory.Entries[wanted.ID].Adopts(live) {
+				adopts := w.inventory.Entries[wanted.ID].Adopts(live)
+				if adopts {
 					w.adopted[wanted.ID] = true
 				}
 				mu.Unlock()
+				if adopts {
+					err = c.tryAlone(ctx, w.target, k, wanted)
+				}
 				if !live.Terminating {
-					step.Action, step.Reason = drift.Configure, "is there already; taken over"
+					step.Action, step.Reason = drift.Configure, live.TakenOver()
 				}
 			}
 		}
