@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,6 +49,20 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	}
 	wake(a.promotions)
 	wake(a.tags)
+	return true
+}
+
+// cannotBeRead reports a commit that is too large to be read where people look
+// for it, on the commit, once. Everything stays as it is.
+func (a *Agent) cannotBeRead(err error) (reported bool) {
+	var large *gitsync.TooLarge
+	if !errors.As(err, &large) || large.Commit == "" || large.Commit == a.tooLarge {
+		return false
+	}
+	a.tooLarge = large.Commit
+	for name := range a.edges.Clusters {
+		a.board.begin(name, large.Commit, nil, problem(err))
+	}
 	return true
 }
 

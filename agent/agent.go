@@ -83,6 +83,7 @@ type Agent struct {
 	// up. They are the loop's own.
 	inherited    []environments.Target
 	hasInherited bool
+	tooLarge     gitsync.Commit // the last commit that was reported as such
 
 	// proposed are the pull requests as they were last brought up to date, by
 	// environment and application; silence is what GitHub asked for. Both are
@@ -208,6 +209,9 @@ func (a *Agent) watchBranch(ctx context.Context) {
 				a.keepWithoutGit(ctx)
 			}
 			failing = true
+			if a.cannotBeRead(err) {
+				head = "" // if the branch goes back to it, its checks are to say so
+			}
 		default:
 			a.metrics.fetches.WithLabelValues("ok").Inc()
 			a.metrics.stale.Set(0)

@@ -25,6 +25,8 @@ func TestClassify(t *testing.T) {
 		fate fate
 	}{
 		{"a pawl.yaml that does not load waits for a person", &environments.Problems{}, "PipelineInvalid", stalled},
+		{"a pawl.yaml that is too large waits for a person", fmt.Errorf("pawl.yaml: %w", &gitsync.NoContent{Why: "is large"}), "PipelineInvalid", stalled},
+		{"a repository that is too large waits for a person", &gitsync.TooLarge{Commit: "abc"}, "TooLarge", stalled},
 		{"a commit without pawl.yaml waits for a person", &demands.PipelineMissing{Commit: "abc"}, "PipelineInvalid", stalled},
 		{"an empty render waits for a person", &render.Empty{}, "RenderEmpty", stalled},
 		{"an unsigned image waits for a person", &policies.Refusal{Images: []policies.ImageRefusal{{}}}, "ImageRefused", stalled},

@@ -59,7 +59,9 @@ func (e *AccessDenied) Hint() string {
 // TooLarge says that the repository exceeds a limit of the agent.
 type TooLarge struct {
 	Repository string
-	Limit      string // "512 MiB of files"
+	Limit      string // "128 MiB of content"
+	// Commit is the one that does, empty where it is not about one commit.
+	Commit Commit
 }
 
 func (e *TooLarge) Error() string {
@@ -70,6 +72,12 @@ func (e *TooLarge) Error() string {
 func (e *TooLarge) Hint() string {
 	return "Keep the config repo to configuration: move large files out of the branch."
 }
+
+// NoContent says that a file of a revision is there and its content is not to be
+// had, today or later.
+type NoContent struct{ Why string }
+
+func (e *NoContent) Error() string { return e.Why }
 
 // CommitUnavailable says that the remote does not hand out a commit that was
 // asked for by its id: no branch or tag leads to it (any more).

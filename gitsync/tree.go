@@ -3,7 +3,6 @@ package gitsync
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -144,7 +143,7 @@ func (t Tree) content(e Entry) ([]byte, error) {
 	return content, err
 }
 
-var errLFS = errors.New("the file is kept in Git LFS, which is not read; commit the file itself")
+var errLFS = &NoContent{"the file is kept in Git LFS, which is not read; commit the file itself"}
 
 // All walks every entry, the root first, each folder followed by what is in
 // it, names in order.

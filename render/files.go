@@ -80,7 +80,11 @@ func (f *treeFiles) Read(p string) ([]byte, gitsync.Entry, error) {
 		return nil, gitsync.Entry{}, &Error{File: p, Err: &Exceeded{"bytes", "the files of this overlay are larger than the limit of " + size(f.limits.Bytes)}}
 	}
 	content, err := f.tree.Read(p)
-	if err != nil {
+	var none *gitsync.NoContent
+	switch {
+	case errors.As(err, &none):
+		return nil, gitsync.Entry{}, &Error{File: p, Err: none}
+	case err != nil:
 		f.broken = fmt.Errorf("reading %s from the revision: %w", p, err)
 		return nil, gitsync.Entry{}, f.broken
 	}

@@ -12,11 +12,12 @@ type Limits struct {
 	// Refs is what the advertisement of all branches and tags may take, in
 	// bytes; 32 MiB, some 400,000 refs.
 	Refs int64
-	// Transfer is what one fetch may receive, in bytes; 128 MiB.
+	// Transfer is what one fetch may receive, in bytes; 64 MiB.
 	Transfer int64
-	// Content is what all files may hold together, in bytes; 256 MiB.
+	// Content is what all files may hold together, in bytes; 128 MiB.
 	Content int64
-	// File is what one file may hold, in bytes; 32 MiB.
+	// File is what one file may hold, in bytes; 32 MiB. The content of a larger one
+	// is not kept, which is an error for those who read it and for nobody else.
 	File int64
 	// Entries is how many files, folders and links there may be; 100,000.
 	Entries int
@@ -35,8 +36,8 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	def(&l.Refs, 32<<20)
-	def(&l.Transfer, 128<<20)
-	def(&l.Content, 256<<20)
+	def(&l.Transfer, 64<<20)
+	def(&l.Content, 128<<20)
 	def(&l.File, 32<<20)
 	def(&l.Commit, 1<<20)
 	if l.History == 0 {

@@ -57,6 +57,8 @@ type Mirror struct {
 	next    *flight // of the callers that the running fetch does not serve
 
 	held atomic.Pointer[snapshot] // only changed by the running fetch
+	// refused is the last head that was too large, which is not received again.
+	refused atomic.Pointer[gitsync.TooLarge]
 
 	// aside is taken by what reads anything but the head: one call at a time, so
 	// that many of them do not take many times the memory.
@@ -193,9 +195,18 @@ func (m *Mirror) fetch(ctx context.Context) (gitsync.Revision, error) {
 	if held != nil && held.head == head {
 		return held.revision, nil
 	}
+	if refused := m.refused.Load(); refused != nil && refused.Commit == gitsync.Commit(head.String()) {
+		return gitsync.Revision{}, refused // the limits are what they were
+	}
 	next, err := m.advance(ctx, session, refs, head, held)
 	if err != nil {
-		return gitsync.Revision{}, m.explain(ctx, what, err)
+		err = m.explain(ctx, what, err)
+		var large *gitsync.TooLarge
+		if errors.As(err, &large) {
+			large.Commit = gitsync.Commit(head.String())
+			m.refused.Store(large)
+		}
+		return gitsync.Revision{}, err
 	}
 	m.held.Store(next)
 	return next.revision, nil

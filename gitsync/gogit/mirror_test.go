@@ -506,7 +506,6 @@ func TestLimitsAreNamed(t *testing.T) {
 		"more than 100 bytes of branches and tags":     {Refs: 100},
 		"more than 200 bytes of transfer in one fetch": {Transfer: 200},
 		"more than 5000 bytes of content":              {Content: 5000},
-		"more than 1000 bytes of one file":             {File: 1000},
 		"more than 3 files and folders":                {Entries: 3},
 		"more than 2 folders inside of one another":    {Depth: 2},
 	} {
@@ -518,6 +517,54 @@ func TestLimitsAreNamed(t *testing.T) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
+}
+
+// catalogue 20: whoever does not read the file does not notice, also where the
+// next commit is received without it.
+func TestAFileThatIsTooLargeIsThereWithoutContent(t *testing.T) {
+	t.Parallel()
+	_, r := world(t)
+	o := options(r)
+	o.Limits.File = 1000
+	m := mirror(t, o)
+	commit(t, r, git.Commit{Write: files("small", "1", "large", strings.Repeat("zeros compress well\n", 5000))})
+	for range 2 {
+		rev := fetch(t, m)
+		if _, err := rev.Tree.Read("large"); !is[*gitsync.NoContent](err) || !strings.Contains(err.Error(), "large: the file is larger than 1000 bytes") {
+			t.Error(err)
+		}
+		if e, ok := rev.Tree.Lookup("large"); !ok || e.Size != 100_000 {
+			t.Errorf("%+v", e)
+		}
+		_ = content(t, rev, "small")
+		commit(t, r, git.Commit{Write: files("small", "2")})
+	}
+	commit(t, r, git.Commit{Write: files("large", "no more")})
+	if got := content(t, fetch(t, m), "large"); got != "no more" {
+		t.Errorf("it says %q", got)
+	}
+}
+
+// catalogue 114: what was too large once is not received again and again.
+func TestACommitThatIsTooLargeIsNamedAndReceivedOnce(t *testing.T) {
+	t.Parallel()
+	server, r := world(t)
+	o := options(r)
+	o.Limits.Content = 5000
+	m := mirror(t, o)
+	head := commit(t, r, git.Commit{Write: files("a", strings.Repeat("zeros compress well\n", 5000))})
+	for _, requests := range []int{2, 1, 1} {
+		server.ForgetRequests()
+		var large *gitsync.TooLarge
+		if _, err := m.Fetch(t.Context()); !errors.As(err, &large) || large.Commit != head {
+			t.Errorf("%v, want commit %s named", err, head)
+		}
+		if n := len(server.Requests()); n != requests {
+			t.Errorf("%d requests, want %d: %+v", n, requests, server.Requests())
+		}
+	}
+	commit(t, r, git.Commit{Delete: []string{"a"}, Write: files("b", "1")})
+	_ = content(t, fetch(t, m), "b")
 }
 
 // Folders that hold one another many times are few objects and endless entries.

@@ -94,9 +94,6 @@ func weigh(pack []byte, limits Limits) error {
 		if header.Type.IsDelta() {
 			weight = max(weight, start.deltaResult())
 		}
-		if header.Type == plumbing.BlobObject && weight > limits.File {
-			return tooManyBytes(limits.File, "one file")
-		}
 		if total += weight; weight > limits.Content || total > 2*limits.Content {
 			// Twice, because trees and history come with the files.
 			return tooManyBytes(limits.Content, "content")

@@ -81,7 +81,7 @@ func TestPacksThatUnpackToTooMuchAreRefused(t *testing.T) {
 	delta = binary.AppendUvarint(delta, 1000*64<<10)
 	delta = append(delta, bytes.Repeat([]byte{0x80}, 1000)...)
 	for name, pack := range map[string][]byte{
-		"one large file":  packOf(packed(plumbing.BlobObject, nil, make([]byte, 2<<20))),
+		"one large file":  packOf(packed(plumbing.BlobObject, nil, make([]byte, 5<<20))),
 		"a large commit":  packOf(packed(plumbing.CommitObject, nil, make([]byte, 5<<20))),
 		"a small delta":   packOf(packed(plumbing.BlobObject, nil, base), packed(plumbing.REFDeltaObject, hash[:], delta)),
 		"a lying delta":   packOf(packed(plumbing.BlobObject, nil, base), packed(plumbing.REFDeltaObject, hash[:], append([]byte{1}, bytes.Repeat([]byte{0xff}, 30)...))),

@@ -23,6 +23,7 @@ type snapshot struct {
 	// snapshots before and after.
 	folders map[string][]*gitsync.Node
 	content map[string][]byte // of files and links, by hash
+	large   map[string]int64  // sizes of those that are too large to be kept
 
 	// line is how the branch came here from the commit that was held before,
 	// nil where that was not seen.
@@ -41,7 +42,7 @@ func (m *Mirror) build(received *objects, head plumbing.Hash, held *snapshot) (*
 		return nil, err
 	}
 	b := &builder{received: received, limits: m.options.Limits,
-		snapshot: &snapshot{head: head, folders: map[string][]*gitsync.Node{}, content: map[string][]byte{}}}
+		snapshot: &snapshot{head: head, folders: map[string][]*gitsync.Node{}, content: map[string][]byte{}, large: map[string]int64{}}}
 	if held != nil {
 		b.held = *held
 	}
@@ -49,10 +50,13 @@ func (m *Mirror) build(received *objects, head plumbing.Hash, held *snapshot) (*
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", head, err)
 	}
-	content := b.content
+	content, most := b.content, m.options.Limits.File
 	read := func(e gitsync.Entry) ([]byte, error) {
 		data, ok := content[e.Hash]
-		if !ok {
+		switch {
+		case !ok && e.Size > most:
+			return nil, &gitsync.NoContent{Why: fmt.Sprintf("the file is larger than %s, the limit of one file; move it out of the config repo", size(most))}
+		case !ok:
 			return nil, fmt.Errorf("object %s: %w", e.Hash, fs.ErrNotExist)
 		}
 		return slices.Clone(data), nil
@@ -124,13 +128,18 @@ func (b *builder) folder(hash string, depth int) ([]*gitsync.Node, error) {
 func (b *builder) file(hash string) (int64, error) {
 	data, ok := b.content[hash]
 	if !ok {
+		if large, known := b.held.large[hash]; known {
+			b.large[hash] = large
+			return large, nil
+		}
 		if data, ok = b.held.content[hash]; !ok {
 			raw := b.received.Blobs[plumbing.NewHash(hash)]
 			if raw == nil {
 				return 0, fmt.Errorf("file %s was not sent: %w", hash, plumbing.ErrObjectNotFound)
 			}
 			if raw.Size() > b.limits.File {
-				return 0, tooManyBytes(b.limits.File, "one file")
+				b.large[hash] = raw.Size()
+				return raw.Size(), nil
 			}
 			reader, err := raw.Reader()
 			if err != nil {
