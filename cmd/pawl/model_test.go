@@ -31,6 +31,10 @@ type model struct {
 	// name; ever those of any good one.
 	wanted map[string]*unstructured.Unstructured
 	ever   map[string]bool
+	// applicable counts the releases that may have been applied, and in those
+	// that an object is in: what is in all of them is never to be deleted.
+	applicable int
+	in         map[string]int
 	// images that may run.
 	images map[string]bool
 	// foreign are objects that are nobody's of the agent.
@@ -52,7 +56,7 @@ func newModel(s *story) *model {
 	}
 	return &model{
 		story: s, dynamic: dynamic.NewForConfigOrDie(access), since: s.mark(),
-		ever: map[string]bool{}, images: map[string]bool{}, foreign: map[string]types.UID{},
+		ever: map[string]bool{}, in: map[string]int{}, images: map[string]bool{}, foreign: map[string]types.UID{},
 	}
 }
 
@@ -66,13 +70,23 @@ func objectKey(resource, namespace, name string) string {
 // good says what the last good revision is, of some environments.
 func (m *model) good(files map[string]string, environments ...string) {
 	m.t.Helper()
-	m.wanted = map[string]*unstructured.Unstructured{}
+	m.wanted = m.mayApply(files, environments...)
+}
+
+// mayApply says that a revision may be applied, for a while or for good, and
+// returns its objects.
+func (m *model) mayApply(files map[string]string, environments ...string) map[string]*unstructured.Unstructured {
+	m.t.Helper()
+	built := map[string]*unstructured.Unstructured{}
 	for _, e := range environments {
 		for _, o := range kustomizeBuild(m.story, files, "overlays/"+e) {
 			key := objectKey(resources[o.GetKind()].Resource, o.GetNamespace(), o.GetName())
-			m.wanted[key], m.ever[key] = o, true
+			built[key], m.ever[key] = o, true
+			m.in[key]++
 		}
 	}
+	m.applicable++
+	return built
 }
 
 // kustomizing is held by the one build that kustomize stands at a time.
@@ -216,6 +230,8 @@ func (m *model) judge() {
 		switch {
 		case !m.ever[key]:
 			m.t.Errorf("of no good revision: %s", e)
+		case e.Verb == "delete" && m.in[key] == m.applicable:
+			m.t.Errorf("is in every revision: %s", e)
 		case e.Verb == "delete" && !strings.Contains(string(e.RequestObject), `"uid"`):
 			m.t.Errorf("whatever has that name now: %s %s", e, e.RequestObject)
 		case e.Resource == "deployments" && e.Verb == "patch" && len(e.RequestObject) > 0:

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strconv"
@@ -60,6 +62,9 @@ type chaos struct {
 	commits []string
 	heal    []func()
 	kills   int
+	// way leads to the API server, and told is what happened so far.
+	way  *testworld.Proxy
+	told []string
 }
 
 func newChaos(s *story, draw *rand.Rand) *chaos {
@@ -73,7 +78,30 @@ func newChaos(s *story, draw *rand.Rand) *chaos {
 		image := s.image("web", strconv.Itoa(i)).String()
 		c.signed, c.images[image] = append(c.signed, image), true
 	}
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("what happened:\n%s", strings.Join(c.told, "\n"))
+		}
+	})
 	return c
+}
+
+// tell notes what happens, for whoever has to find out why it went wrong.
+func (c *chaos) tell(format string, arguments ...any) {
+	c.told = append(c.told, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, arguments...))
+}
+
+// openWay leads the agent to the API server by a way that can be cut.
+func (c *chaos) openWay() {
+	c.t.Helper()
+	access, err := c.World.ControlPlane.RESTConfig()
+	c.must(err)
+	server, err := url.Parse(access.Host)
+	c.must(err)
+	c.way, err = testworld.StartProxy(context.Background(), server.Host)
+	c.must(err)
+	c.t.Cleanup(func() { _ = c.way.Close() })
+	c.through(c.way.Addr())
 }
 
 // pruning lets any share of the first environment go at once.
@@ -82,7 +110,8 @@ func pruning(pipeline string) string {
 }
 
 // release is a config repo that may be applied: other texts, another number of
-// objects, perhaps another image. Staging has what dev had at first.
+// objects, perhaps another image or the last objects in another file. Staging
+// has what dev had at first.
 func (c *chaos) release() map[string]string {
 	files := map[string]string{"pawl.yaml": pruning(pipeline("dev", "staging"))}
 	text := fmt.Sprintf("release %d", c.draw.IntN(1000))
@@ -93,7 +122,14 @@ func (c *chaos) release() map[string]string {
 			maps = 1 + c.draw.IntN(12)
 		}
 		files["overlays/"+environment+"/kustomization.yaml"] = overlay + "images:\n  - name: web\n    newName: " + repository + "\n    digest: " + digest + "\n"
-		files["overlays/"+environment+"/objects.yaml"] = objects(environment, text, maps, "web")
+		declared := objects(environment, text, maps, "web")
+		if at := strings.LastIndex(declared, "---\n"); environment == "dev" && c.draw.IntN(2) == 0 {
+			file := "overlays/dev/kustomization.yaml"
+			files[file] = strings.Replace(files[file], "[objects.yaml]", "[moved.yaml, objects.yaml]", 1)
+			files["overlays/dev/moved.yaml"] = declared[at:]
+			declared = declared[:at]
+		}
+		files["overlays/"+environment+"/objects.yaml"] = declared
 	}
 	return files
 }
@@ -109,6 +145,7 @@ func (c *chaos) next(message string) string {
 func (c *chaos) push(message string, files map[string]string) string {
 	c.t.Helper()
 	commit := c.commit(message, files)
+	c.tell("pushed %.7s: %s", commit, message)
 	c.commits = append(c.commits, commit)
 	return commit
 }
@@ -123,13 +160,24 @@ func (c *chaos) broken() map[string]string {
 		}
 	}
 	const file = "overlays/dev/objects.yaml"
-	switch c.draw.IntN(3) {
+	const pods = "metadata: {labels: {app: web}}\n    spec:"
+	switch c.draw.IntN(4) {
 	case 0:
 		files[file] = "<<<<<<< HEAD\n" + files[file]
 	case 1:
-		files[file] = strings.Replace(files[file], "replicas: 2", "replica: 2", 1)
+		files[file] += "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: misspelt, namespace: $NAME-dev}\nspec: {replica: 2}\n"
+	case 2: // is applied, fails, and is taken back
+		for path := range files {
+			files[path] = strings.Replace(files[path], pods, `metadata: {labels: {app: web}, annotations: {testworld.pawl.dev/fail: "address in use"}}`+"\n    spec:", 1)
+		}
+		for path, text := range c.files {
+			if strings.HasPrefix(path, "overlays/staging/") {
+				files[path] = text
+			}
+		}
+		c.mayApply(files, "dev", "staging")
 	default:
-		files["overlays/dev/kustomization.yaml"] = overlay + "images:\n  - name: web\n    newName: " + c.Image("web") + "\n    digest: sha256:" + strings.Repeat("0", 64) + "\n"
+		files["overlays/dev/kustomization.yaml"] = strings.Split(files["overlays/dev/kustomization.yaml"], "images:")[0] + "images:\n  - name: web\n    newName: " + c.Image("web") + "\n    digest: sha256:" + strings.Repeat("0", 64) + "\n"
 	}
 	return files
 }
@@ -139,34 +187,62 @@ func (c *chaos) pause() {
 	time.Sleep(time.Duration(c.draw.IntN(600)) * time.Millisecond)
 }
 
-// byHand changes or deletes something that the agent keeps.
+// byHand changes or deletes something that the agent keeps, or makes something
+// that it does not.
 func (c *chaos) byHand() {
 	c.t.Helper()
-	maps := c.cluster.CoreV1().ConfigMaps(c.namespace("dev"))
+	ctx, namespace := c.t.Context(), c.namespace("dev")
+	maps, deployments := c.cluster.CoreV1().ConfigMaps(namespace), c.cluster.AppsV1().Deployments(namespace)
 	name := fmt.Sprintf("map-%d", c.draw.IntN(3))
-	if c.draw.IntN(2) == 0 {
-		_ = maps.Delete(c.t.Context(), name, metav1.DeleteOptions{}) // it need not be there
-		return
+	edit := func(patch string) {
+		c.tell("by hand: %s %s", name, patch)
+		_, _ = maps.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"}) // it need not be there
 	}
-	_, _ = maps.Patch(c.t.Context(), name, types.MergePatchType, []byte(`{"data":{"text":"by hand"}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	switch c.draw.IntN(7) {
+	case 0, 1:
+		c.tell("by hand: delete %s", name)
+		_ = maps.Delete(ctx, name, metav1.DeleteOptions{})
+	case 2:
+		edit(`{"data":{"text":"by hand"}}`)
+	case 3:
+		edit(`{"metadata":{"labels":{"pawl.dev/target":null}},"data":{"text":"out of sight"}}`)
+	case 4:
+		c.tell("by hand: delete the Deployment")
+		_ = deployments.Delete(ctx, "web", metav1.DeleteOptions{})
+	case 5:
+		c.tell("by hand: scale")
+		_, _ = deployments.Patch(ctx, "web", types.MergePatchType, []byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{FieldManager: "kubectl-scale"})
+	default:
+		name := fmt.Sprintf("map-foreign-%d", len(c.foreign))
+		c.tell("by hand: make %s", name)
+		c.plant("dev", name)
+	}
 }
 
-// outage takes git, GitHub or the registry away until mended.
+// outage takes git, GitHub, the registry or the API server away until mended.
 func (c *chaos) outage() {
 	world := c.World
-	switch c.draw.IntN(3) {
+	switch c.draw.IntN(4) {
 	case 0:
+		c.tell("git is gone")
 		c.heal = append(c.heal, world.GitHub.Git().Fail(git.Match{Repository: c.Repository.Name, Service: "upload-pack"}, git.Fault{Status: http.StatusServiceUnavailable}))
 	case 1:
+		c.tell("GitHub is gone")
 		c.heal = append(c.heal, world.GitHub.Fail(github.Match{Path: regexp.MustCompile("^/repos/" + c.Repository.Name + "/"), Token: "installation"}, github.Fault{Status: http.StatusBadGateway}))
-	default:
+	case 2:
+		c.tell("the registry is gone")
 		// Others' stories use the same repositories: the fault is short.
 		heal := world.Registry.Fail(registry.Match{Repository: "acme/web"}, registry.Fault{Status: http.StatusServiceUnavailable, Times: 20})
 		c.heal = append(c.heal, heal)
+	default:
+		c.tell("the API server is gone")
+		c.way.Cut()
+		c.heal = append(c.heal, c.way.Heal)
 	}
 }
 
 func (c *chaos) mend() {
+	c.tell("all is mended")
 	for _, heal := range c.heal {
 		heal()
 	}
@@ -180,6 +256,7 @@ func (c *chaos) kill() {
 		c.t.Fatal(err)
 	}
 	c.kills++
+	c.tell("killed")
 	c.start()
 }
 
@@ -188,6 +265,7 @@ func TestScenarioOfKills(t *testing.T) {
 	s := tell(t, testworld.ShopOptions{Environments: []string{"dev", "staging"}})
 	draw, rounds := scenario(t, 2)
 	c := newChaos(s, draw)
+	c.openWay()
 	commit := c.next("first")
 	c.start()
 	c.green(commit, "dev")
