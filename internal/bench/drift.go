@@ -33,17 +33,21 @@ var oneBack = reach{p50: 6 * time.Millisecond, p99: 25 * time.Millisecond}
 // another one: who comes back to the same object again and again is put off.
 type disturbed struct {
 	*measured
-	from, to, next int
+	which []int
+	next  int
 }
 
-func (m *measured) disturb(from, to int) *disturbed { return &disturbed{m, from, to, from} }
+func (m *measured) disturb(from, to int) *disturbed {
+	d := &disturbed{measured: m}
+	for i := from; i < to; i++ {
+		d.which = append(d.which, i)
+	}
+	return d
+}
 
 func (d *disturbed) pick() int {
-	i := d.next
-	if d.next++; d.next == d.to {
-		d.next = d.from
-	}
-	return i
+	d.next++
+	return d.which[d.next%len(d.which)]
 }
 
 // measureDrift edits and deletes objects by hand: with nothing else to do, then
@@ -174,26 +178,34 @@ func (d *disturbed) change(ctx context.Context, i int) (time.Time, error) {
 	return time.Now(), err
 }
 
-// duringSync edits the second half of the objects while a revision that changes
-// the first half is being applied.
+// duringSync edits half of the objects of each target while a revision that
+// changes the others is being applied.
 func (m *measured) duringSync(ctx context.Context, b *bench) ([]row, error) {
-	half := len(m.texts) / 2
-	others := m.disturb(half, 2*half)
+	others := &disturbed{measured: m}
+	var changed []int
+	var places []place
+	for i := range m.texts {
+		if i/2%2 == 0 { // of edits and deletions as many
+			changed, places = append(changed, i), append(places, m.place(i))
+		} else {
+			others.which = append(others.which, i)
+		}
+	}
 	turn := 0
 	sync := func(meanwhile func(going func() bool) error) error {
 		turn++
 		text, begun := fmt.Sprint("sync ", turn), time.Now()
-		for i := range half {
+		for _, i := range changed {
 			m.texts[i] = text
 		}
 		commit, err := m.commit(ctx)
 		if err != nil {
 			return err
 		}
-		if _, err := m.seen.until(ctx, begun, text, true, m.place(0)); err != nil { // it has begun to write
+		if _, err := m.seen.until(ctx, begun, text, true, places[:1]...); err != nil { // it has begun to write
 			return err
 		}
-		if err := meanwhile(func() bool { return !m.seen.whole(text, m.places(0, half)) }); err != nil {
+		if err := meanwhile(func() bool { return !m.seen.whole(text, places) }); err != nil {
 			return err
 		}
 		return m.Green(ctx, commit, "dev")

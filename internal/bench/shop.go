@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -14,14 +16,16 @@ import (
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 )
 
-// measured is a shop with one target, whose agent is measured.
+// measured is a shop whose agent is measured. Its ConfigMaps are dealt out to as
+// many targets as it takes to keep each to perTarget: the time that kustomize
+// takes grows with the square of what an overlay has, and is not what is measured.
 type measured struct {
 	*testworld.Shop
 	access  *rest.Config
 	client  *kubernetes.Clientset
 	seen    *observer
 	process *testworld.Process
-	// namespaces hold the target's ConfigMaps, in equal parts.
+	// namespaces hold the ConfigMaps, in equal parts.
 	namespaces []string
 	set        string
 	image      string // pinned
@@ -33,10 +37,10 @@ type measured struct {
 	service   bool
 }
 
-const overlayFolder = "overlays/dev/"
+const perTarget = 500
 
-// open makes a shop whose only target has a Deployment of one signed image and
-// so many ConfigMaps, and starts its agent.
+// open makes a shop with a Deployment of one signed image and so many
+// ConfigMaps, and starts its agent.
 func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*measured, error) {
 	access, err := b.world.ControlPlane.RESTConfig()
 	if err != nil {
@@ -48,7 +52,11 @@ func (b *bench) open(ctx context.Context, maps, namespaces int, webhook bool) (*
 		return nil, err
 	}
 	for i := range namespaces {
-		m.namespaces = append(m.namespaces, fmt.Sprintf("%s-%d", b.name, i))
+		namespace := fmt.Sprintf("%s-%d", b.name, i)
+		m.namespaces = append(m.namespaces, namespace)
+		if _, err := m.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
 	}
 	if m.seen, err = observe(ctx, m.client, m.set); err != nil {
 		return nil, err
@@ -85,29 +93,22 @@ func (m *measured) say(ctx context.Context, text string) (string, error) {
 
 // commit pushes what the objects are to say.
 func (m *measured) commit(ctx context.Context) (string, error) {
-	var objects strings.Builder
-	for _, namespace := range m.namespaces {
-		fmt.Fprintf(&objects, "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)
+	targets := make([]strings.Builder, max(1, (len(m.texts)+perTarget-1)/perTarget))
+	writeDeployment(&targets[0], m.set, m.namespaces[0], "web", m.web, m.image, m.fail)
+	if m.service {
+		writeService(&targets[0], m.set, m.namespaces[0], "web", m.web)
 	}
 	for i, text := range m.texts {
 		p := m.place(i)
-		writeMap(&objects, m.set, p.namespace, p.name, text)
+		writeMap(&targets[i/perTarget], m.set, p.namespace, p.name, text)
 	}
-	writeDeployment(&objects, m.set, m.namespaces[0], "web", m.web, m.image, m.fail)
-	if m.service {
-		writeService(&objects, m.set, m.namespaces[0], "web", m.web)
+	write := map[string]string{"pawl.yaml": pipelineOfMany}
+	for i := range targets {
+		folder := fmt.Sprintf("apps/app-%d/dev/", i)
+		write[folder+"kustomization.yaml"] = kustomizationOfObjects
+		write[folder+"objects.yaml"] = targets[i].String()
 	}
-	return m.Repository.Commit(ctx, git.Commit{Message: "text " + m.web, Write: map[string]string{
-		"pawl.yaml": `apiVersion: pawl.dev/v1alpha1
-kind: Pipeline
-metadata: {name: bench}
-spec:
-  overlays: overlays/{env}
-  environments: [{name: dev}]
-`,
-		overlayFolder + "kustomization.yaml": kustomizationOfObjects,
-		overlayFolder + "objects.yaml":       objects.String(),
-	}})
+	return m.Repository.Commit(ctx, git.Commit{Message: "text " + m.web, Write: write})
 }
 
 // place is where one of the ConfigMaps is.

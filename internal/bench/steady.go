@@ -49,11 +49,10 @@ func measureSteadyState(ctx context.Context, b *bench) (rows []row, err error) {
 		}
 		if err := testworld.Until(ctx, "the agent to know that all is well", func(ctx context.Context) (bool, string, error) {
 			status, err := m.Status(ctx)
-			if err != nil || len(status.Environments) == 0 || len(status.Environments[0].Targets) == 0 {
+			if err != nil || len(status.Environments) == 0 {
 				return false, "nothing", nil
 			}
-			stage := status.Environments[0].Targets[0].Stage
-			return stage == "healthy", stage, nil
+			return status.Environments[0].State == "success", status.Environments[0].State, nil
 		}); err != nil {
 			return nil, err
 		}
@@ -124,6 +123,6 @@ func (m *measured) steady(ctx context.Context, audit *controlplane.Audit) ([]row
 		{What: fmt.Sprintf("steady state, %d objects: object requests in %s", steadyObjects, quiet), P50: fmt.Sprint(count), N: 1, Reach: "0", Met: met(count == 0)},
 		{What: "steady state: share of a core", P50: fmt.Sprintf("%.1f %%", share), N: 1, Reach: "< 1 %", Met: met(share < 1)},
 	}
-	memory, err := memoryRows(ctx, m.Shop, m.process.PID(), fmt.Sprintf("%d objects in one target", steadyObjects))
+	memory, err := memoryRows(ctx, m.Shop, m.process.PID(), fmt.Sprintf("%d objects in few targets", steadyObjects))
 	return append(rows, memory...), err
 }

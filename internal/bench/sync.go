@@ -35,9 +35,6 @@ func measureFirstSync(ctx context.Context, b *bench) (rows []row, err error) {
 			return nil, err
 		}
 	}
-	if m.texts = nil; m.web == "" {
-		m.web = "0"
-	}
 	var with, without sample
 	for i := range firstSyncs {
 		b.progress("first sync of %d objects, %d of %d", firstObjects, i+1, firstSyncs)
@@ -68,8 +65,8 @@ func measureFirstSync(ctx context.Context, b *bench) (rows []row, err error) {
 		begun = time.Now()
 		commit, err := m.Repository.Commit(ctx, git.Commit{Message: fmt.Sprint("first sync ", i), Write: map[string]string{
 			"pawl.yaml": pipelineOfMany,
-			fmt.Sprintf("apps/app-%d/dev/kustomization.yaml", i): kustomizationOfObjects,
-			fmt.Sprintf("apps/app-%d/dev/objects.yaml", i):       texts.String(),
+			fmt.Sprintf("apps/first-%d/dev/kustomization.yaml", i): kustomizationOfObjects,
+			fmt.Sprintf("apps/first-%d/dev/objects.yaml", i):       texts.String(),
 		}})
 		if err != nil {
 			return nil, err
