@@ -56,6 +56,9 @@ func (t Trust[K]) Check(doc *Document, at string, mayRun bool) {
 	case signers+len(t.Attestations) == 0:
 		doc.Report(at, "demands nothing; name signers under keys or keyless, or attestations")
 	}
+	if t.Signers != "" && signers == 0 {
+		doc.Report(at+".signers", "is of no use without keys or keyless")
+	}
 	for i, a := range t.Attestations {
 		here := fmt.Sprintf("%s.attestations[%d]", at, i)
 		a.Check(doc, here)
@@ -73,9 +76,6 @@ func (s Spec) checkTrust(doc *Document) {
 		checkKeys(doc, at, t.Keys)
 		for j, a := range t.Attestations {
 			checkKeys(doc, fmt.Sprintf("%s.attestations[%d]", at, j), a.Keys)
-		}
-		if t.Signers != "" && len(t.Keys)+len(t.Keyless) == 0 {
-			doc.Report(at+".signers", "is of no use without keys or keyless")
 		}
 	}
 	for i, folder := range s.Policies {
