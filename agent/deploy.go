@@ -139,6 +139,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.Health}
 	a.board.expect(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
 	terms.Word = word // which is good once, and not remembered
+	terms.Others = func(ctx context.Context) (*drift.Others, error) { return a.others(ctx, j, cluster) }
 	applied, err := cluster.Apply(ctx, verified, terms)
 	if err != nil {
 		a.board.abandon(j.target)

@@ -63,9 +63,11 @@ var reasons = []reason{
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"OutOfReach", stalled, "Take it out of the overlay, or have the platform team widen what the environment may have (environments[].namespaces and kinds of the agent's configuration).", as[*drift.OutOfReach]},
+	{"Conflict", retry, "It moves from one target to another, and is taken over as soon as the first is applied.", letsGo},
 	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them, or take it over from a tool that is no longer at work (adopt, in pawl.yaml).", as[*drift.Conflict]},
 	{"LiveUnknown", retry, "What cannot be read is never taken for absent. The agent goes on trying.", as[*drift.UnknownLive]},
 	{"LiveUnknown", retry, "", leftUnread},
+	{"PruneHeld", retry, "", waitsForOthers},
 	{"PruneHeld", stalled, "", as[*drift.PruneHeld]},
 	{"Failed", retry, "The agent goes on trying.", func(error) bool { return true }},
 }
@@ -87,6 +89,18 @@ func denied(kind policies.DenialKind) func(error) bool {
 		var r *policies.Refusal
 		return errors.As(err, &r) && slices.ContainsFunc(r.Denials, func(d policies.Denial) bool { return d.Kind == kind })
 	}
+}
+
+// letsGo reports whether a conflict ends by itself.
+func letsGo(err error) bool {
+	var c *drift.Conflict
+	return errors.As(err, &c) && c.Passes()
+}
+
+// waitsForOthers reports whether pruning waits for other targets alone.
+func waitsForOthers(err error) bool {
+	var h *drift.PruneHeld
+	return errors.As(err, &h) && h.Passes()
 }
 
 // leftUnread reports whether pruning waits for what could not be read.

@@ -37,6 +37,9 @@ func TestClassify(t *testing.T) {
 		{"a branch that is gone is looked for again", &gitsync.BranchGone{}, "BranchGone", retry},
 		{"pruning that is held waits for a person", &drift.PruneHeld{}, "PruneHeld", stalled},
 		{"unless what left cannot be read", &drift.PruneHeld{Unread: []drift.Unread{{}}}, "LiveUnknown", retry},
+		{"or what left waits for the target that takes it", &drift.PruneHeld{Handed: []drift.Handed{{}}}, "PruneHeld", retry},
+		{"an object of two targets waits for a person", &drift.Conflict{Objects: []drift.Held{{LetsGo: true}, {}}}, "Conflict", stalled},
+		{"unless it moves from one to the other", &drift.Conflict{Objects: []drift.Held{{LetsGo: true}}}, "Conflict", retry},
 		{"wrapping does not hide the cause", fmt.Errorf("outer: %w", &render.Error{Err: errors.New("x")}), "RenderFailed", stalled},
 		{"what nobody knows is tried again", errors.New("odd"), "Failed", retry},
 	} {

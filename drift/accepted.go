@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"context"
 	"time"
 
 	"github.com/pawl-dev/pawl/environments"
@@ -22,6 +23,9 @@ type Terms struct {
 	Word *PruneWord
 	// Health are the repository's own health checks at that commit.
 	Health HealthChecks
+	// Others looks up what the other targets of the cluster declare at the commit.
+	// It is asked only if something may be handed over; nil if nobody can tell.
+	Others func(context.Context) (*Others, error)
 }
 
 // Accepted is what a target was last brought to, remembered in the cluster: the

@@ -23,6 +23,13 @@ type Situation struct {
 	Word       *PruneWord
 	// Reach is what may be deleted at all; what is wanted was checked before.
 	Reach Reach
+	// Others is what other targets declare; nil if nobody looked, and then nothing
+	// is handed over. ReachOf is what an environment may have.
+	Others  *Others
+	ReachOf func(environment string) Reach
+	// Given are the entries of wanted objects in the inventories of the targets
+	// whose marks they bear.
+	Given map[ObjectID]Entry
 }
 
 // Decide returns what applying would do. It fails with ErrEmpty,
@@ -41,12 +48,15 @@ func Decide(s Situation) (Plan, error) {
 		switch {
 		case live.State == Unknown:
 			unknown = append(unknown, Unread{w.ID, live.Why})
-		case live.State == Present && !live.Mark.IsZero() && live.Mark != s.Mark:
-			conflicts = append(conflicts, Held{Object: w.ID, By: live.Mark})
+		case live.State == Present && !live.Mark.IsZero() && live.Mark != s.Mark && !mayTake(s.Given[w.ID], live, s.Mark):
+			conflicts = append(conflicts, Held{Object: w.ID, By: live.Mark, LetsGo: live.Mark.Agent == s.Mark.Agent && s.Others.LetsGo(live.Mark, w.ID)})
 		case live.State == Present && live.Mark.IsZero() && s.Inventory.Entries[w.ID].Adopts(live) && !w.MayAdopt(live.Claim):
 			conflicts = append(conflicts, Held{Object: w.ID, Claim: live.Claim})
 		default:
 			action, reason := decideWanted(w, live, s)
+			if action == Configure && live.Mark != s.Mark && !live.Mark.IsZero() {
+				reason = "was let go by " + live.Mark.String() + "; taken over"
+			}
 			plan.Steps = append(plan.Steps, Step{Object: w.ID, Action: action, Reason: reason})
 		}
 	}
@@ -59,19 +69,24 @@ func Decide(s Situation) (Plan, error) {
 
 	left := slices.DeleteFunc(s.Inventory.IDs(), func(id ObjectID) bool { return wanted[id] })
 	slices.SortStableFunc(left, func(a, b ObjectID) int { return b.Stage() - a.Stage() })
+	waiting := &PruneHeld{Target: s.Target}
 	for _, id := range left {
-		if s.Live[id].State == Absent {
+		entry := s.Inventory.Entries[id]
+		if s.Live[id].State == Absent || Taken(entry, s.Live[id], s.Mark) {
 			continue // gone already, which is all that pruning wants
 		}
-		entry := s.Inventory.Entries[id]
 		entry.Leaving = "" // what was allowed is looked at below
 		action, reason := DecidePrune(id, entry, s.Live[id], s.Mark)
 		if outside := s.Reach.Refuses(id); outside != "" && action == Delete {
 			action, reason = Keep, "left the release, but is not deleted: "+outside
 		}
-		plan.Steps = append(plan.Steps, Step{Object: id, Action: action, Reason: reason})
+		step := Step{Object: id, Action: action, Reason: reason}
+		if entry.is(s.Live[id], s.Mark) {
+			step = decideHandover(s, step, waiting)
+		}
+		plan.Steps = append(plan.Steps, step)
 	}
-	plan.Held = guard(s, plan.Steps[len(wanted):])
+	plan.Held = guard(s, plan.Steps[len(wanted):]).and(waiting)
 	return plan, nil
 }
 

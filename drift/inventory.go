@@ -39,21 +39,31 @@ type Leaving string
 const (
 	LeavingUnasked   Leaving = "unasked"   // within the limit
 	LeavingConfirmed Leaving = "confirmed" // by a word in a commit
+	// LeavingHanded is no deletion: another target of the agent may take the
+	// object over, see Others.
+	LeavingHanded Leaving = "handed"
 )
 
-// Leave notes the deletions that a plan decided on, which must be stored before
-// the first of them. It reports whether that differs from what is stored.
+// going reports whether a deletion was allowed before.
+func (e Entry) going() bool { return e.Leaving == LeavingUnasked || e.Leaving == LeavingConfirmed }
+
+// Leave notes the deletions that a plan decided on, and what it hands over,
+// which must be stored before the first of them. It reports whether that differs from what is stored.
 func (inv Inventory) Leave(steps []Step) (Inventory, bool) {
 	next, changed := inv.Clone(), false
 	for _, s := range steps {
 		e, ok := next.Entries[s.Object]
-		if !ok || s.Action != Delete {
+		if !ok || s.Action != Delete && !s.Handed {
 			continue
 		}
 		switch {
+		case s.Handed && e.Leaving != LeavingHanded:
+			e.Leaving = LeavingHanded
+		case s.Handed:
+			continue
 		case s.Confirmed && e.Leaving != LeavingConfirmed:
 			e.Leaving = LeavingConfirmed
-		case e.Leaving == "":
+		case !e.going():
 			e.Leaving = LeavingUnasked
 		default:
 			continue

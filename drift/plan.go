@@ -16,6 +16,8 @@ type Step struct {
 	Reason string
 	// Changes lists the fields that differ, where that is known.
 	Changes []Change
+	// Handed says that another target is to take it over, see Others.
+	Handed bool
 	// Confirmed says that a commit allowed this very deletion.
 	Confirmed bool
 }

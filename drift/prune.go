@@ -93,6 +93,9 @@ type PruneHeld struct {
 	// Unread are objects that left the release as well and could not be read.
 	// Then nothing at all is deleted, whatever was said.
 	Unread []Unread
+	// Handed left as well and wait for other targets to take them over; Unrendered
+	// wait as these cannot be rendered, and may want them.
+	Handed, Unrendered []Handed
 	// Said is the word that was found and does not fit; nil if there is none.
 	Said *PruneWord
 }
@@ -104,6 +107,8 @@ func (h *PruneHeld) Error() string {
 	}
 	var b strings.Builder
 	switch n := len(h.Objects); {
+	case n == 0:
+		fmt.Fprintf(&b, "%s: %d of the objects that left were not deleted:", h.Target, len(h.Handed)+len(h.Unrendered))
 	case h.Over:
 		fmt.Fprintf(&b, "%s: %d of %d objects would be pruned (limit %d %%). Nothing was.", h.Target, n, h.Of, h.Limit)
 	case n == 1:
@@ -126,7 +131,35 @@ func (h *PruneHeld) Error() string {
 		}
 		fmt.Fprintf(&b, "\n  %s, %s", id, protection(id))
 	}
+	for i, o := range slices.Concat(h.Handed, h.Unrendered) {
+		if i == 10 {
+			fmt.Fprintf(&b, "\n  and %d more", len(h.Handed)+len(h.Unrendered)-i)
+			break
+		}
+		why := "which declares it now and has not taken it over yet"
+		if i >= len(h.Handed) {
+			why = "which cannot be rendered and may declare it now"
+		}
+		fmt.Fprintf(&b, "\n  %s waits for %s, %s", o.Object, o.To, why)
+	}
 	return b.String()
+}
+
+// and adds what waits for other targets to what waits for a word. Both may be empty.
+func (h *PruneHeld) and(waiting *PruneHeld) *PruneHeld {
+	if len(waiting.Handed)+len(waiting.Unrendered) == 0 {
+		return h
+	}
+	if h == nil {
+		return waiting
+	}
+	h.Handed, h.Unrendered = waiting.Handed, waiting.Unrendered
+	return h
+}
+
+// Passes reports whether what holds the pruning may end without a person's word.
+func (h *PruneHeld) Passes() bool {
+	return len(h.Unread) > 0 || len(h.Objects) == 0 && len(h.Handed)+len(h.Unrendered) > 0
 }
 
 // Word is what to write into a commit's message if it is meant.
@@ -138,6 +171,9 @@ func (h *PruneHeld) Word() string {
 func (h *PruneHeld) Hint() string {
 	if len(h.Unread) > 0 {
 		return "What cannot be read is never taken for absent. The agent goes on trying."
+	}
+	if len(h.Objects) == 0 {
+		return "Nothing is deleted that another target wants. It ends once that one is applied, or no longer declares the object."
 	}
 	return fmt.Sprintf("If this is meant, say so in the commit: %q.", h.Word())
 }
@@ -176,13 +212,13 @@ func guard(s Situation, steps []Step) *PruneHeld {
 		case live.Terminating || entry.Leaving == LeavingConfirmed:
 		case mustConfirm(step.Object, live):
 			asked = append(asked, i)
-		case entry.Leaving == "":
+		case !entry.going():
 			unasked = append(unasked, i)
 		}
 	}
 	h.Of = len(s.Inventory.Entries)
 	for id, e := range s.Inventory.Entries {
-		if e.Leaving != "" || s.Live[id].State == Absent && !left[id] && e.UID == "" {
+		if e.going() || s.Live[id].State == Absent && !left[id] && e.UID == "" {
 			h.Of-- // going already, or never made
 		}
 	}

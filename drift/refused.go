@@ -106,6 +106,14 @@ type Held struct {
 	Object ObjectID
 	By     Mark
 	Claim  Claim // instead of By, where it is another tool's
+	// LetsGo says that whose it is no longer declares it at this commit, and has
+	// only not been brought to it yet.
+	LetsGo bool
+}
+
+// Passes reports whether all of it will be let go without anybody's doing.
+func (e *Conflict) Passes() bool {
+	return len(e.Objects) > 0 && !slices.ContainsFunc(e.Objects, func(h Held) bool { return !h.LetsGo })
 }
 
 func (e *Conflict) Error() string {
@@ -123,6 +131,11 @@ func (e *Conflict) Error() string {
 			continue
 		}
 		fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.By)
+		if h.LetsGo {
+			lines.WriteString(", which no longer declares it and has not let go of it yet")
+			say("It is taken over as soon as that target is applied at this commit")
+			continue
+		}
 		say("Remove it from one of them; to hand it over, first remove its label " + LabelTarget)
 	}
 	return fmt.Sprintf("%s: nothing was written, as one object can have one owner only:%s\n%s", e.Target, lines.String(), strings.Join(advice, "\n"))

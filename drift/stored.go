@@ -34,10 +34,11 @@ type Packed struct {
 }
 
 const (
-	// inventoryFormat changes when older agents could misread what is written.
-	// One that is whole has stayed as they know it.
+	// inventoryFormat changes when older agents could misread what is written. The
+	// new one has parts, or objects that are handed over; whatever has neither is
+	// written as they know it.
 	inventoryFormat = 3
-	partsFormat     = 4
+	newFormat       = 4
 	// oldestFormat is the first one that is still read: it had the release alone,
 	// without the commit that it came with. The second did not know what is leaving.
 	oldestFormat = 1
@@ -63,6 +64,7 @@ type storedInventory struct {
 type storedPart struct {
 	Format  int           `json:"format"`
 	Target  string        `json:"target"`
+	IsPart  bool          `json:"isPart"`
 	Objects []storedEntry `json:"objects"`
 }
 
@@ -126,7 +128,7 @@ func (inv Inventory) pack(n int) (Packed, []int, error) {
 	}
 	packed, sizes := Packed{Parts: make([][]byte, n)}, make([]int, n)
 	for i, share := range shares {
-		share.Format, share.Target = partsFormat, inv.Target
+		share.Format, share.Target, share.IsPart = newFormat, inv.Target, true
 		content, err := encode(share)
 		if err != nil {
 			return Packed{}, nil, fmt.Errorf("writing the inventory of %s: %w", inv.Target, err)
@@ -147,7 +149,11 @@ func partOf(id ObjectID, n int) int {
 func (inv Inventory) Encode() ([]byte, error) {
 	stored := inv.stored(inventoryFormat)
 	for _, id := range inv.IDs() {
-		stored.Objects = append(stored.Objects, storedEntryOf(id, inv.Entries[id]))
+		e := inv.Entries[id]
+		stored.Objects = append(stored.Objects, storedEntryOf(id, e))
+		if e.Leaving == LeavingHanded {
+			stored.Format = newFormat
+		}
 	}
 	content, err := encode(stored)
 	if err != nil {
@@ -158,7 +164,7 @@ func (inv Inventory) Encode() ([]byte, error) {
 
 // EncodeHead writes all but the entries, and which parts these are in.
 func (inv Inventory) EncodeHead(parts []Part) ([]byte, error) {
-	stored := inv.stored(partsFormat)
+	stored := inv.stored(newFormat)
 	stored.Parts = parts
 	content, err := encode(stored)
 	if err != nil {
@@ -201,7 +207,7 @@ var ErrInventoryFormat = errors.New("the inventory is in a format that this vers
 // in part: its entries without those of one part are those of nobody.
 func DecodeInventory(content []byte, lookup func(name string) []byte) (Inventory, []Part, error) {
 	var stored storedInventory
-	if err := decode(content, partsFormat, &stored); err != nil {
+	if err := decode(content, newFormat, &stored); err != nil {
 		return Inventory{}, nil, fmt.Errorf("reading an inventory: %w", err)
 	}
 	inv := Inventory{
@@ -211,7 +217,7 @@ func DecodeInventory(content []byte, lookup func(name string) []byte) (Inventory
 	fail := func(format string, values ...any) (Inventory, []Part, error) {
 		return Inventory{}, nil, fmt.Errorf("reading an inventory: "+format, values...)
 	}
-	if split := stored.Format == partsFormat; split != (len(stored.Parts) > 0) || split && len(stored.Objects) > 0 {
+	if len(stored.Parts) > 0 && (stored.Format < newFormat || len(stored.Objects) > 0) {
 		return fail("its parts and its format do not go together")
 	}
 	if err := inv.add(stored.Objects); err != nil {
@@ -226,7 +232,7 @@ func DecodeInventory(content []byte, lookup func(name string) []byte) (Inventory
 			return fail("its part %s is not the one that was written", p.Name)
 		}
 		var part storedPart
-		if err := decode(content, partsFormat, &part); err != nil {
+		if err := decode(content, newFormat, &part); err != nil {
 			return fail("its part %s: %w", p.Name, err)
 		}
 		if part.Target != inv.Target {
@@ -277,7 +283,7 @@ func (inv Inventory) add(objects []storedEntry) error {
 			return fmt.Errorf("%s is in it twice", id)
 		}
 		switch o.Leaving {
-		case "", LeavingUnasked, LeavingConfirmed:
+		case "", LeavingUnasked, LeavingConfirmed, LeavingHanded:
 		default:
 			return fmt.Errorf("%s is leaving in an unknown way", id)
 		}

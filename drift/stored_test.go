@@ -151,7 +151,7 @@ func TestAnInventoryThatIsNotWholeIsRefused(t *testing.T) {
 		"a part of another one": {func(s *stock) { s.parts["p1"] = theirs.parts["p1"] }, "its part p1 is not the one that was written"},
 		"all parts of another":  {func(s *stock) { s.parts = theirs.parts; s.head = headOf(t, large(0), theirs.named...) }, `its part p0 is one of "production/api"`},
 		"a part is named twice": {func(s *stock) { s.head = headOf(t, large(0), append(s.named, s.named[0])...) }, "is in it twice"},
-		"the head is a part":    {func(s *stock) { s.head = s.parts["p1"] }, "do not go together"},
+		"the head is a part":    {func(s *stock) { s.head = s.parts["p1"] }, "isPart"},
 		"entries and parts": {func(s *stock) {
 			s.head = packed(t, `{"format":4,"target":"p","objects":[{"kind":"C","version":"v1","name":"c"}],"parts":[{"name":"p0","digest":"d"}]}`)
 		}, "do not go together"},

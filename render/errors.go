@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -66,6 +68,8 @@ func (e *Empty) Error() string {
 type UnpinnedError struct {
 	Target   environments.Target
 	Unpinned []Unpinned
+	// Objects are those of the release that it would be.
+	Objects []*unstructured.Unstructured
 }
 
 // Unpinned is an image without a digest, and where its digest is to be written.

@@ -48,7 +48,7 @@ func judge(built Built, target environments.Target, limits Limits, fields imageF
 	slices.SortStableFunc(release.Images, byObject)
 	slices.SortStableFunc(release.Unlisted, byObject)
 	if unpinned := built.unpinned(release.Images); len(unpinned) > 0 {
-		return Release{}, &UnpinnedError{Target: target, Unpinned: unpinned}
+		return Release{}, &UnpinnedError{Target: target, Unpinned: unpinned, Objects: objects}
 	}
 	for i, image := range release.Images {
 		at := places.ofDigest(image)

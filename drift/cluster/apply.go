@@ -296,7 +296,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		wanted.Digest, live.Applied = "", ""
 	}
 	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied}
-	entry.Adopted = w.inventory.Entries[wanted.ID].WrittenOver(w.live[wanted.ID], live.UID, drift.Shared(after))
+	entry.Adopted = w.inventory.Entries[wanted.ID].WrittenOver(w.live[wanted.ID], live.UID, drift.Shared(after)) || w.given[wanted.ID].Adopted
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]
 	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)
@@ -395,7 +395,7 @@ func (c *Cluster) finish(ctx context.Context, w *work) error {
 		}
 	}
 	for _, id := range t.inventory.IDs() { // what was found gone before
-		if _, ok := w.wanted[id]; !ok && w.live[id].State == drift.Absent {
+		if _, ok := w.wanted[id]; !ok && (w.live[id].State == drift.Absent || drift.Taken(w.inventory.Entries[id], w.live[id], t.mark)) {
 			delete(t.inventory.Entries, id)
 		}
 	}

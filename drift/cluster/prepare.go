@@ -28,6 +28,8 @@ type work struct {
 	live      map[drift.ObjectID]drift.Live
 	inventory drift.Inventory
 	adopted   map[drift.ObjectID]bool // what writing takes over from somebody
+	others    *drift.Others
+	given     map[drift.ObjectID]drift.Entry // by the targets that had them
 	plan      drift.Plan
 	// recreated are the uids of objects that are deleted and made again.
 	recreated map[drift.ObjectID]string
@@ -43,21 +45,22 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		target: t, release: release, terms: terms,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
-		adopted: map[drift.ObjectID]bool{}, recreated: map[drift.ObjectID]string{}, named: map[string][]drift.ObjectID{}, brought: definitions(release.Objects),
+		adopted: map[drift.ObjectID]bool{}, given: map[drift.ObjectID]drift.Entry{}, recreated: map[drift.ObjectID]string{}, named: map[string][]drift.ObjectID{}, brought: definitions(release.Objects),
 	}
 	if err := c.gather(ctx, w); err != nil {
 		c.abandon(w)
 		return nil, err
 	}
 	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live,
-		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word, Reach: c.reach(release.Target.Environment)})
+		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word, Reach: c.reach(release.Target.Environment),
+		Others: w.others, ReachOf: c.reach, Given: w.given})
 	if err != nil {
 		c.abandon(w)
 		return nil, err
 	}
 	w.plan = plan
 	for _, s := range plan.Steps {
-		if s.Action == drift.Configure && w.inventory.Entries[s.Object].Adopts(w.live[s.Object]) {
+		if s.Action == drift.Configure && (w.inventory.Entries[s.Object].Adopts(w.live[s.Object]) || w.given[s.Object].Adopted) {
 			w.adopted[s.Object] = true
 		}
 	}
@@ -89,12 +92,15 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	}
 	c.recall(w)
 	if err := c.claim(w); err != nil {
-		return err
+		return c.letsGo(ctx, w, err)
 	}
 	if err := c.watchAll(ctx, w); err != nil {
 		return err
 	}
-	return c.readLeft(ctx, w)
+	if err := c.readLeft(ctx, w); err != nil {
+		return err
+	}
+	return c.askOthers(ctx, w)
 }
 
 // rejected names the target in what was found without asking.

@@ -1,0 +1,142 @@
+package drift
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// An object that a commit moves from one target to another is handed over and
+// never deleted in between, whichever of the two is worked on first. Three
+// things are written down, in this order: the old target's inventory says that
+// it lets go (LeavingHanded), the new one's that it wants the object, and the
+// object's mark whose it is. So long as the mark has not changed the object is
+// the old target's: it stays as it is, however long the new one is refused.
+
+// Others is what the other targets of a cluster declare at a commit.
+type Others struct {
+	declared map[string]map[ObjectID]bool // by the target's part of its mark
+	targets  map[string]environments.Target
+	// Unknown are targets that cannot be rendered: they may declare anything.
+	Unknown []environments.Target
+}
+
+// Add notes what a target declares, as it was rendered.
+func (o *Others) Add(t environments.Target, objects []ObjectID) {
+	if o.declared == nil {
+		o.declared, o.targets = map[string]map[ObjectID]bool{}, map[string]environments.Target{}
+	}
+	key := MarkFor("", t).Target
+	o.declared[key], o.targets[key] = make(map[ObjectID]bool, len(objects)), t
+	for _, id := range objects {
+		o.declared[key][id] = true
+	}
+}
+
+// IDsOf are the names of objects.
+func IDsOf(objects []*unstructured.Unstructured) []ObjectID {
+	ids := make([]ObjectID, 0, len(objects))
+	for _, o := range objects {
+		ids = append(ids, IDOf(o))
+	}
+	return ids
+}
+
+// declares reports whether a target declares an object. What is rendered may
+// leave out the namespace "default", or have one that its kind does not.
+func (o *Others) declares(key string, id ObjectID) bool {
+	declared := o.declared[key]
+	if declared[id] {
+		return true
+	}
+	if id.Namespace == "default" {
+		id.Namespace = ""
+		return declared[id]
+	}
+	if id.Namespace != "" {
+		return false
+	}
+	for d := range declared {
+		if d.Group == id.Group && d.Kind == id.Kind && d.Name == id.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// taker is the target that declares an object now.
+func (o *Others) taker(id ObjectID) (environments.Target, bool) {
+	if o == nil {
+		return environments.Target{}, false
+	}
+	var takers []environments.Target
+	for key, t := range o.targets {
+		if o.declares(key, id) {
+			takers = append(takers, t)
+		}
+	}
+	if len(takers) == 0 {
+		return environments.Target{}, false
+	}
+	return slices.MinFunc(takers, func(a, b environments.Target) int { return strings.Compare(a.String(), b.String()) }), true
+}
+
+// LetsGo reports whether the target of a mark no longer declares an object, so
+// that it will let go of it once it is brought to the commit.
+func (o *Others) LetsGo(mark Mark, id ObjectID) bool {
+	if o == nil {
+		return false
+	}
+	_, rendered := o.targets[mark.Target]
+	return rendered && !o.declares(mark.Target, id)
+}
+
+// decideHandover decides on an object of ours that left the release: whether
+// another target takes it over, or may, instead of what would happen to it.
+func decideHandover(s Situation, step Step, held *PruneHeld) Step {
+	id := step.Object
+	if s.Others == nil || s.Live[id].Terminating {
+		return step
+	}
+	if to, ok := s.Others.taker(id); ok {
+		held.Handed = append(held.Handed, Handed{id, to})
+		return Step{Object: id, Action: Keep, Handed: true, Reason: fmt.Sprintf("left the release for %s, which declares it now and takes it over", to)}
+	}
+	if step.Action != Delete {
+		return step
+	}
+	for _, t := range s.Others.Unknown {
+		if s.ReachOf == nil || s.ReachOf(t.Environment).Refuses(id) == "" {
+			held.Unrendered = append(held.Unrendered, Handed{id, t})
+			return Step{Object: id, Action: Keep, Reason: fmt.Sprintf("left the release; kept, as %s cannot be rendered, and may declare it now", t)}
+		}
+	}
+	return step
+}
+
+// Handed is an object that left, and the target that takes it over, or may.
+type Handed struct {
+	Object ObjectID
+	To     environments.Target
+}
+
+// Taken reports whether an object that was let go of has become that of
+// another target of the same agent.
+func Taken(e Entry, live Live, mark Mark) bool {
+	return e.Leaving == LeavingHanded && live.State == Present && live.Mark != mark && live.Mark.Agent == mark.Agent
+}
+
+// is reports whether a live object is the one that is remembered, and still ours.
+func (e Entry) is(live Live, mark Mark) bool {
+	return live.State == Present && live.Mark == mark && (e.UID == "" || e.UID == live.UID)
+}
+
+// mayTake reports whether an object of another target may be taken over: that
+// one has let go of this very object. known is its entry there.
+func mayTake(known Entry, live Live, mark Mark) bool {
+	return known.Leaving == LeavingHanded && live.Mark.Agent == mark.Agent && known.is(live, live.Mark)
+}
