@@ -62,6 +62,8 @@ const (
 	// applying bounds the requests of all applies together. More does not make
 	// an API server faster, see DEPENDENCIES in the design.
 	applying = 16
+	// trying is how many of these may be trials.
+	trying = 12
 	// repairing and retrying are the workers that put drift back. What failed
 	// before is retried by workers of its own, so that a slow refusal never
 	// holds up what can be repaired.
@@ -109,6 +111,7 @@ type Cluster struct {
 	running sync.WaitGroup
 
 	requests chan struct{} // a slot for each request that an apply may make now
+	trials   chan struct{} // and for those that are trials
 	fresh    workqueue.TypedRateLimitingInterface[drift.ObjectID]
 	retry    workqueue.TypedRateLimitingInterface[drift.ObjectID]
 	notices  *notices
@@ -218,6 +221,7 @@ func New(o Options) (*Cluster, error) {
 		ctx:         ctx,
 		stop:        stop,
 		requests:    make(chan struct{}, applying),
+		trials:      make(chan struct{}, trying),
 		fresh:       workqueue.NewTypedRateLimitingQueue(limits),
 		retry:       workqueue.NewTypedRateLimitingQueue(limits),
 		targets:     map[string]*target{},

@@ -114,21 +114,28 @@ func passing(err error) bool {
 
 // each runs do for every item, as many at once as applies may make requests.
 func each[T any](ctx context.Context, c *Cluster, items []T, do func(context.Context, T)) error {
+	return eachOf(ctx, c, []chan struct{}{c.requests}, items, do)
+}
+
+// eachTrial is each for trials. Some requests are left to what was tried already:
+// of a thousand targets the first are to get ready while the last are still tried.
+func eachTrial[T any](ctx context.Context, c *Cluster, items []T, do func(context.Context, T)) error {
+	return eachOf(ctx, c, []chan struct{}{c.trials, c.requests}, items, do)
+}
+
+// eachOf takes a slot of each kind for every item.
+func eachOf[T any](ctx context.Context, c *Cluster, slots []chan struct{}, items []T, do func(context.Context, T)) error {
 	done := make(chan struct{}, len(items))
 	started := 0
 	for _, item := range items {
-		select {
-		case c.requests <- struct{}{}:
-			started++
-			go func() {
-				defer func() { <-c.requests; done <- struct{}{} }()
-				do(ctx, item)
-			}()
-			continue
-		case <-ctx.Done():
-		case <-c.ctx.Done():
+		if !c.takeSlots(ctx, slots) {
+			break
 		}
-		break
+		started++
+		go func() {
+			defer func() { giveBack(slots); done <- struct{}{} }()
+			do(ctx, item)
+		}()
 	}
 	for range started {
 		<-done
@@ -140,4 +147,26 @@ func each[T any](ctx context.Context, c *Cluster, items []T, do func(context.Con
 		return errClosed
 	}
 	return nil
+}
+
+// takeSlots waits for a slot of each kind, in order, and is false if there is no
+// more use in that.
+func (c *Cluster) takeSlots(ctx context.Context, slots []chan struct{}) bool {
+	for i, slot := range slots {
+		select {
+		case slot <- struct{}{}:
+			continue
+		case <-ctx.Done():
+		case <-c.ctx.Done():
+		}
+		giveBack(slots[:i])
+		return false
+	}
+	return true
+}
+
+func giveBack(slots []chan struct{}) {
+	for _, slot := range slots {
+		<-slot
+	}
 }
