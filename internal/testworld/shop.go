@@ -37,7 +37,8 @@ type Shop struct {
 	// Public and Internal are the addresses where the agent is to listen.
 	Public, Internal string
 	// Person is the token of somebody who may merge.
-	Person string
+	Person  string
+	reading *revalidate
 }
 
 // ShopOptions describe a shop.
@@ -58,7 +59,7 @@ type ShopOptions struct {
 // OpenShop makes the repository, empty, and everything around it.
 func (w *World) OpenShop(ctx context.Context, o ShopOptions) (*Shop, error) {
 	owner, repo, _ := strings.Cut(o.Name, "/")
-	s := &Shop{World: w, Folder: o.Folder, Config: filepath.Join(o.Folder, "agent.yaml")}
+	s := &Shop{World: w, Folder: o.Folder, Config: filepath.Join(o.Folder, "agent.yaml"), reading: &revalidate{read: map[string]*known{}}}
 	var err error
 	if s.Repository, err = w.GitHub.CreateRepo(owner, repo); err != nil {
 		return nil, err

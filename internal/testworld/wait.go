@@ -60,7 +60,7 @@ func (s *Shop) Status(ctx context.Context) (agent.Status, error) {
 
 // Client is GitHub as the shop's person sees it.
 func (s *Shop) Client() *github.Client {
-	client := github.NewClient(nil).WithAuthToken(s.Person)
+	client := github.NewClient(&http.Client{Transport: s.reading}).WithAuthToken(s.Person)
 	client.BaseURL = client.BaseURL.ResolveReference(&url.URL{Scheme: "http", Host: strings.TrimPrefix(s.World.GitHub.URL(), "http://"), Path: "/api/v3/"})
 	return client
 }
