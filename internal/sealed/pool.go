@@ -83,8 +83,8 @@ func (p *Pool) Do(ctx context.Context, memory int64, job Job) error {
 }
 
 // try does a job once, and says whether it is worth another try: the child that
-// it was given had been at work before, and ended for no reason that lies in
-// this job.
+// it was given had been at work before, and what it ended of may be an earlier
+// job's, such as memory that one left behind.
 func (p *Pool) try(ctx context.Context, t *turn, memory int64, job Job) (again bool, err error) {
 	child, err := p.take(ctx, memory)
 	if err != nil {
@@ -98,7 +98,7 @@ func (p *Pool) try(ctx context.Context, t *turn, memory int64, job Job) (again b
 		return false, ErrClosed // which says nothing about the job
 	}
 	var ended *Ended
-	return reused && errors.As(err, &ended) && ended.Reason == Crashed, err
+	return reused && errors.As(err, &ended) && (ended.Reason == Crashed || ended.Reason == Memory), err
 }
 
 // Guards starts a child, unless one was started before, and tells what holds

@@ -47,6 +47,17 @@ func TestAJobThatDoesNotEndSaysWhy(t *testing.T) {
 	}
 }
 
+// What one job left behind in a child costs the next nothing.
+func TestMemoryOfEarlierJobsIsHeldAgainstNobody(t *testing.T) {
+	t.Parallel()
+	p := pool(t, Options{Jobs: 1})
+	for _, name := range []string{"keep", "need", "need"} {
+		if text, err := do(t, p, name); text != "done" {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+}
+
 // A later deadline takes the place of an earlier one, and none is that of the
 // next job.
 func TestADeadlineIsOfOnePart(t *testing.T) {

@@ -11,6 +11,18 @@ import (
 	"syscall"
 )
 
+// kept is what one job leaves behind in its child.
+var kept []byte
+
+// most is as much as one job can have where nothing was left behind.
+func most() []byte {
+	b := make([]byte, enough/3*2)
+	for i := range b {
+		b[i] = 1
+	}
+	return b
+}
+
 // probes run inside of a child. What they are refused is their error; none
 // stands for what must not be.
 var probes = map[string]func(probe) error{
@@ -30,6 +42,8 @@ var probes = map[string]func(probe) error{
 			runtime.KeepAlive(kept)
 		}
 	},
+	"keep": func(probe) error { kept = most(); return nil },
+	"need": func(probe) error { runtime.KeepAlive(most()); return nil },
 	"recurse": func(probe) error {
 		var deeper func(n int) int
 		deeper = func(n int) int { return deeper(n+1) + 1 }
