@@ -30,7 +30,7 @@ func (c *compiled) ask(ctx context.Context, input ast.Value) (result policies.Po
 			result = problem(fmt.Sprintf("the evaluation of Rego failed: %v", r))
 		}
 	}()
-	results, err := c.query.Eval(withLedger(ctx), opa.EvalParsedInput(input))
+	results, err := c.query.Eval(ctx, opa.EvalParsedInput(input))
 	switch {
 	case ctx.Err() != nil:
 		return problem(context.Cause(ctx).Error())

@@ -28,9 +28,6 @@ func Builtins() *ast.Capabilities { return capabilities() }
 // WhyWithheld says why a function is not there.
 var WhyWithheld = whyWithheld
 
-// Estimated reports whether it is known how much a function makes.
-func Estimated(name string) bool { _, ok := makes[name]; return ok }
-
 // CompileHere compiles in this process, which is a child's alone.
 func CompileHere(files map[string][]byte) []Problem {
 	_, problems := compile("sample", files, nil)

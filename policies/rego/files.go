@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/util"
 	"sigs.k8s.io/yaml"
 )
@@ -162,9 +161,6 @@ func documents(files map[string][]byte, tests bool, parameters map[string]any) (
 const parametersKey = "parameters"
 
 func readData(text []byte) (map[string]any, error) {
-	if a := yamlRead([]*ast.Term{ast.StringTerm(string(text))}); a.text > textMost || a.items > itemsMost {
-		return nil, errors.New("is too large with what its aliases stand for, or no valid YAML")
-	}
 	asJSON, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		return nil, errors.New("is no valid YAML or JSON, or has a key twice") // the library quotes what it read

@@ -20,10 +20,12 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-func (l Limits) late() string { return fmt.Sprintf("took longer than %s and was stopped", l.Time) }
+func (l Limits) late() string {
+	return fmt.Sprintf("took longer than %s, the limit, and was stopped; let it loop over less, or split it", l.Time)
+}
 
 func (l Limits) large() string {
-	return fmt.Sprintf("needs more than %d MiB of memory and was stopped", l.Memory>>20)
+	return fmt.Sprintf("needs more than %d MiB of memory, the limit, and was stopped; let it make smaller texts and lists, or split it", l.Memory>>20)
 }
 
 // compileLimit is how long compiling may take. The largest policies that were

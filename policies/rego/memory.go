@@ -13,13 +13,14 @@ import (
 // between two of them.
 const heapObjects = "/memory/classes/heap/objects:bytes"
 
-// watchEvery is how often the memory is looked at. What one function makes
-// meanwhile is bounded by guard.
+// watchEvery is how often the memory is looked at.
 const watchEvery = 5 * time.Millisecond
 
 // watchMemory cancels when the process holds more memory than when it began.
-// OPA has no bound of its own. Running out ends the process, as what this is too
-// slow for does; who is stopped by it hears why, and the next keeps the process.
+// OPA has no bound of its own. What this is too slow for, one call that makes
+// much of little, is ended by the kernel with the process; this keeps it for the
+// next evaluation, tells which of several tests it was, and is all that there is
+// where the kernel holds no limit.
 func watchMemory(ctx context.Context, limits Limits, cancel context.CancelCauseFunc) {
 	sample := []metrics.Sample{{Name: heapObjects}}
 	allocated := func() uint64 {

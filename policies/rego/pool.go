@@ -112,9 +112,9 @@ func (p *Pool) notCompiled(o compileOrder, err error) error {
 	}
 	switch ended.Reason {
 	case sealed.Late:
-		return wrong(o.Name, Problem{Text: fmt.Sprintf("was not compiled within %s", p.compile)})
+		return wrong(o.Name, Problem{Text: fmt.Sprintf("was not compiled within %s; make it smaller, or split it", p.compile)})
 	case sealed.Memory:
-		return wrong(o.Name, Problem{Text: fmt.Sprintf("needs more than %d MiB of memory to be compiled", Limits{}.withDefaults().memory()>>20)})
+		return wrong(o.Name, Problem{Text: fmt.Sprintf("needs more than %d MiB of memory to be compiled; make it smaller, or split it", Limits{}.withDefaults().memory()>>20)})
 	default:
 		return fmt.Errorf("policy %s: the process that compiled it ended (%s)", o.Name, cmp.Or(ended.Said, string(ended.Reason)))
 	}

@@ -59,7 +59,7 @@ func runTests(name string, files map[string][]byte, limits Limits, ended func(Te
 		return problems
 	}
 	modules, _ := parse(files, true) // the runner compiles them with stages of its own
-	ctx, cancel := context.WithCancelCause(withLedger(context.Background()))
+	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go watchMemory(ctx, limits, cancel)
 	last := &lastFailed{}
