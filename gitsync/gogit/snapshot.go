@@ -146,11 +146,11 @@ func (b *builder) file(hash string) (int64, error) {
 				return 0, err
 			}
 			defer reader.Close()
-			if data, err = io.ReadAll(reader); err != nil {
+			// In its own size: a buffer with growth to spare would be kept for long.
+			data = make([]byte, raw.Size())
+			if _, err = io.ReadFull(reader, data); err != nil {
 				return 0, err
 			}
-			// What came in one buffer with growth to spare is kept for long.
-			data = slices.Clip(data)
 		}
 		b.content[hash] = data
 		if b.bytes += int64(len(data)); b.bytes > b.limits.Content {

@@ -42,17 +42,17 @@ func (m *mark) sent(notes []promote.Annotation, err error) error {
 		return err
 	}
 	if m.noted == nil {
-		m.noted = map[promote.Annotation]bool{}
+		m.noted = map[digest]bool{}
 	}
 	for _, a := range notes {
-		m.noted[a] = true
+		m.noted[noteOf(a)] = true
 	}
 	return nil
 }
 
 // readAnnotations finds out which annotations a run has.
 func (f *Forge) readAnnotations(ctx context.Context, m *mark, doing string) error {
-	noted := map[promote.Annotation]bool{}
+	noted := map[digest]bool{}
 	options := &github.ListOptions{PerPage: 100}
 	for range annotationPages {
 		list, resp, err := f.client.Checks.ListCheckRunAnnotations(ctx, f.owner, f.repo, m.id, options)
@@ -60,10 +60,10 @@ func (f *Forge) readAnnotations(ctx context.Context, m *mark, doing string) erro
 			return failure(doing, "checks: write", err)
 		}
 		for _, one := range list {
-			noted[promote.Annotation{
+			noted[noteOf(promote.Annotation{
 				File: one.GetPath(), Line: one.GetStartLine(), Level: promote.AnnotationLevel(one.GetAnnotationLevel()),
 				Title: one.GetTitle(), Message: one.GetMessage(),
-			}] = true
+			})] = true
 		}
 		if resp.NextPage == 0 {
 			break

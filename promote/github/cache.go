@@ -27,10 +27,15 @@ type answer struct {
 }
 
 const (
-	cacheBytes = 16 << 20
+	// cacheBytes bounds what the answers take, and cacheEach is what each of them
+	// takes beside its body: most bodies are small.
+	cacheBytes = 8 << 20
+	cacheEach  = 1 << 10
 	// cacheBody is the longest body that is worth keeping.
 	cacheBody = 2 << 20
 )
+
+func (a *answer) size() int { return cacheEach + len(a.key) + len(a.body) }
 
 func newCache() *cache { return &cache{entries: map[string]*list.Element{}, order: list.New()} }
 
@@ -100,7 +105,7 @@ func (c *cache) keep(a *answer) {
 		c.drop(old)
 	}
 	c.entries[a.key] = c.order.PushFront(a)
-	c.size += len(a.body)
+	c.size += a.size()
 	for c.size > cacheBytes {
 		c.drop(c.order.Back())
 	}
@@ -109,5 +114,5 @@ func (c *cache) keep(a *answer) {
 func (c *cache) drop(e *list.Element) {
 	a := c.order.Remove(e).(*answer)
 	delete(c.entries, a.key)
-	c.size -= len(a.body)
+	c.size -= a.size()
 }

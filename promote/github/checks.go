@@ -2,10 +2,12 @@ package github
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -45,26 +47,52 @@ type markKey struct {
 // mark is the check of one name on one commit. Its lock is held while GitHub is
 // asked, so that reports arrive in the order in which they were made.
 type mark struct {
-	mu   sync.Mutex
-	id   int64          // the check run; 0 until known
-	last promote.Report // what GitHub shows; zero until known
+	mu sync.Mutex
+	id int64 // the check run; 0 until known
+	// state and text are what GitHub shows; zero until known. Of texts only digests
+	// are kept: a summary may be 64 KiB, and there are many commits.
+	state promote.ReportState
+	text  digest
 	// lost says that a run may have been made whose answer did not arrive.
 	lost bool
 	// noted are the annotations that the run has. GitHub adds those that it is
 	// sent to those that it has, so each is sent once. unsure says that some may
 	// have been sent whose answer did not arrive.
-	noted  map[promote.Annotation]bool
+	noted  map[digest]bool
 	unsure bool
 }
 
 // shows reports whether GitHub shows all of a report already.
-func (m *mark) shows(r promote.Report) bool { return same(m.last, r) && len(m.fresh(r)) == 0 }
+func (m *mark) shows(r promote.Report) bool {
+	return m.state == r.State && m.text == textOf(r) && len(m.fresh(r)) == 0
+}
+
+// shown notes that GitHub shows a report, but for its annotations.
+func (m *mark) shown(r promote.Report) { m.state, m.text = r.State, textOf(r) }
+
+// digest stands for a text, to know it again.
+type digest [sha256.Size]byte
+
+func textOf(r promote.Report) digest { return digestOf(r.Title, r.Summary) }
+
+func noteOf(a promote.Annotation) digest {
+	return digestOf(a.File, strconv.Itoa(a.Line), string(a.Level), a.Title, a.Message)
+}
+
+func digestOf(parts ...string) (d digest) {
+	h := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(h, "%d\n%s", len(part), part)
+	}
+	h.Sum(d[:0])
+	return d
+}
 
 // fresh are the annotations of a report that the run does not have.
 func (m *mark) fresh(r promote.Report) []promote.Annotation {
 	var out []promote.Annotation
 	for _, a := range r.Annotations {
-		if !m.noted[a] && !slices.Contains(out, a) {
+		if !m.noted[noteOf(a)] && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
 	}
@@ -125,7 +153,7 @@ func (f *Forge) Report(ctx context.Context, r promote.Report) error {
 		}
 		if as == asChecks || !errors.As(err, &denied) || denied.Status == http.StatusUnauthorized {
 			if err == nil {
-				m.last = r
+				m.shown(r)
 			}
 			return err
 		}
@@ -135,12 +163,8 @@ func (f *Forge) Report(ctx context.Context, r promote.Report) error {
 		return err
 	}
 	f.marks.decide(asStatuses)
-	m.last = r
+	m.shown(r)
 	return nil
-}
-
-func same(a, b promote.Report) bool {
-	return a.State == b.State && a.Title == b.Title && a.Summary == b.Summary && a.Commit == b.Commit
 }
 
 func (f *Forge) reportCheck(ctx context.Context, m *mark, r promote.Report) error {
@@ -185,7 +209,7 @@ func (f *Forge) sendCheck(ctx context.Context, m *mark, r promote.Report, doing 
 	}
 	// A completed run stays completed: what starts over is a new run, and the
 	// newest of a name is the one that counts.
-	if m.id != 0 && (r.State.Final() || !m.last.State.Final()) {
+	if m.id != 0 && (r.State.Final() || !m.state.Final()) {
 		fresh := m.fresh(r)
 		batch := fresh[:min(len(fresh), annotationsAtOnce)]
 		_, _, err := f.client.Checks.UpdateCheckRun(ctx, f.owner, f.repo, m.id, github.UpdateCheckRunOptions{
@@ -194,7 +218,7 @@ func (f *Forge) sendCheck(ctx context.Context, m *mark, r promote.Report, doing 
 		if err := m.sent(batch, failure(doing, "checks: write", err)); err != nil {
 			return err
 		}
-		m.last = r
+		m.shown(r)
 		return nil
 	}
 	m.noted = nil
@@ -209,7 +233,8 @@ func (f *Forge) sendCheck(ctx context.Context, m *mark, r promote.Report, doing 
 		m.lost = unavailable(err)
 		return err
 	}
-	m.id, m.last = run.GetID(), r
+	m.id = run.GetID()
+	m.shown(r)
 	return m.sent(batch, nil)
 }
 
@@ -232,10 +257,7 @@ func (f *Forge) findCheck(ctx context.Context, m *mark, r promote.Report, doing 
 			continue
 		}
 		m.id = run.GetID()
-		m.last = promote.Report{
-			Commit: r.Commit, Environment: r.Environment, State: stateOf(run),
-			Title: run.GetOutput().GetTitle(), Summary: run.GetOutput().GetSummary(),
-		}
+		m.shown(promote.Report{State: stateOf(run), Title: run.GetOutput().GetTitle(), Summary: run.GetOutput().GetSummary()})
 		m.noted, m.unsure = nil, run.GetOutput().GetAnnotationsCount() > 0
 	}
 	return nil
