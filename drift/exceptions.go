@@ -27,12 +27,12 @@ const AnnotationIgnore = "pawl.dev/ignore"
 // What nobody owns is in no AppliedDigest, so that whoever writes it causes no
 // request, and no other manager ever meets a conflict over it.
 type Exceptions struct {
-	fields []FieldPath
+	fields []fieldPath
 	whole  []byte // with all that is declared
 }
 
 // protected says why a path can be ignored in no object; empty if it may be.
-func (p FieldPath) protected() string {
+func (p fieldPath) protected() string {
 	first := p.elements[0].text
 	var second pathElement
 	if len(p.elements) > 1 {
@@ -60,13 +60,13 @@ func (p FieldPath) protected() string {
 }
 
 // ignorable reads a path that may be ignored in some object.
-func ignorable(text string) (FieldPath, error) {
-	p, err := ParseFieldPath(text)
+func ignorable(text string) (fieldPath, error) {
+	p, err := parseFieldPath(text)
 	if err != nil {
-		return FieldPath{}, err
+		return fieldPath{}, err
 	}
 	if why := p.protected(); why != "" {
-		return FieldPath{}, fmt.Errorf("%s cannot be ignored: it %s", text, why)
+		return fieldPath{}, fmt.Errorf("%s cannot be ignored: it %s", text, why)
 	}
 	return p, nil
 }
@@ -105,7 +105,7 @@ func Except(wanted []Wanted, rules []environments.Ignore, images map[ObjectID][]
 
 func (w *Wanted) except(rules []environments.Ignore, images []render.Image) []Problem {
 	var problems []Problem
-	var fields []FieldPath
+	var fields []fieldPath
 	refuse := func(field, reason string, values ...any) {
 		problems = append(problems, Problem{Object: w.ID, Field: field, Reason: fmt.Sprintf(reason, values...)})
 	}
@@ -135,13 +135,13 @@ func (w *Wanted) except(rules []environments.Ignore, images []render.Image) []Pr
 				return
 			}
 		}
-		if len(found) > 0 && !slices.ContainsFunc(fields, func(f FieldPath) bool { return f.text == p.text }) {
+		if len(found) > 0 && !slices.ContainsFunc(fields, func(f fieldPath) bool { return f.text == p.text }) {
 			fields = append(fields, p)
 		}
 	}
 	if w.ignore != "" {
 		at := "metadata.annotations[" + AnnotationIgnore + "]"
-		paths, err := ParseFieldPaths(w.ignore)
+		paths, err := parseFieldPaths(w.ignore)
 		if err != nil {
 			refuse(at, "%v", err)
 		}
@@ -160,7 +160,7 @@ func (w *Wanted) except(rules []environments.Ignore, images []render.Image) []Pr
 	if len(problems) > 0 || len(fields) == 0 {
 		return problems
 	}
-	slices.SortFunc(fields, func(a, b FieldPath) int { return strings.Compare(a.text, b.text) })
+	slices.SortFunc(fields, func(a, b fieldPath) int { return strings.Compare(a.text, b.text) })
 	exceptions := &Exceptions{fields, w.Patch}
 	w.Patch, err = exceptions.over(nil)
 	if err != nil {
@@ -172,7 +172,7 @@ func (w *Wanted) except(rules []environments.Ignore, images []render.Image) []Pr
 }
 
 // isKeyItself reports whether the path is a key of the item that it goes through.
-func (p FieldPath) isKeyItself() bool {
+func (p fieldPath) isKeyItself() bool {
 	n := len(p.elements)
 	if n < 2 || p.elements[n-1].bracket || !p.elements[n-2].bracket {
 		return false

@@ -66,7 +66,7 @@ func TestIgnoredFieldsAreMadeAndThenNotApplied(t *testing.T) {
 				t.Fatalf("got %+v, %v", w, err)
 			}
 			for _, text := range c.gone {
-				p, _ := ParseFieldPath(text)
+				p, _ := parseFieldPath(text)
 				if p.find(tree(t, string(w.Patch))) != nil || p.find(tree(t, string(w.Whole()))) == nil {
 					t.Errorf("%s: patch %s, whole %s", text, w.Patch, w.Whole())
 				}
@@ -206,11 +206,11 @@ spec: {selector: {app: web}, ports: [{port: 80, protocol: TCP, name: http}]}
 		"spec.ports[port=80,protocol=TCP].name":     "",
 		"spec.ports[port=80,protocol=TCP].nodePort": "",
 	} {
-		p, err := ParseFieldPath(path)
+		p, err := parseFieldPath(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := Exceptions{fields: []FieldPath{p}}
+		x := Exceptions{fields: []fieldPath{p}}
 		problems := x.Problems(web, object(t, answer))
 		if want == "" != (len(problems) == 0) || want != "" && !strings.HasSuffix(problems[0].Reason, "knows it as "+want+"; name that") {
 			t.Errorf("%s: got %v, want %q", path, problems, want)

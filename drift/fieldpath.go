@@ -9,10 +9,10 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// FieldPath is a field as Change.Path names it:
+// fieldPath is a field as Change.Path names it:
 // "spec.template.spec.containers[name=web].resources". Whatever a report of
 // drift says can be copied.
-type FieldPath struct {
+type fieldPath struct {
 	text     string
 	elements []pathElement
 }
@@ -26,20 +26,20 @@ type pathElement struct {
 }
 
 // String is the path as it was written.
-func (p FieldPath) String() string { return p.text }
+func (p fieldPath) String() string { return p.text }
 
 // maxPath bounds a path, in bytes.
 const maxPath = 512
 
-// ParseFieldPath reads a path. It accepts what Change.Path prints, and nothing else.
-func ParseFieldPath(text string) (FieldPath, error) {
-	fail := func(why string) (FieldPath, error) {
-		return FieldPath{}, fmt.Errorf("%q is no field: %s; write it as drift is reported, like spec.replicas or spec.template.spec.containers[name=web].resources", bounded(text), why)
+// parseFieldPath reads a path. It accepts what Change.Path prints, and nothing else.
+func parseFieldPath(text string) (fieldPath, error) {
+	fail := func(why string) (fieldPath, error) {
+		return fieldPath{}, fmt.Errorf("%q is no field: %s; write it as drift is reported, like spec.replicas or spec.template.spec.containers[name=web].resources", bounded(text), why)
 	}
 	if len(text) > maxPath {
 		return fail(fmt.Sprintf("it is longer than %d bytes", maxPath))
 	}
-	p := FieldPath{text: text}
+	p := fieldPath{text: text}
 	rest := text
 	for first := true; first || rest != ""; first = false {
 		if strings.HasPrefix(rest, "[") {
@@ -86,14 +86,14 @@ func bounded(text string) string {
 	return text
 }
 
-// ParseFieldPaths reads paths with commas between them.
-func ParseFieldPaths(list string) ([]FieldPath, error) {
-	var paths []FieldPath
+// parseFieldPaths reads paths with commas between them.
+func parseFieldPaths(list string) ([]fieldPath, error) {
+	var paths []fieldPath
 	inBrackets, start := false, 0
 	for i := 0; i <= len(list); i++ {
 		switch {
 		case i == len(list), list[i] == ',' && !inBrackets:
-			p, err := ParseFieldPath(strings.TrimSpace(list[start:i]))
+			p, err := parseFieldPath(strings.TrimSpace(list[start:i]))
 			if err != nil {
 				return nil, err
 			}
@@ -129,30 +129,54 @@ func (e pathElement) keys() map[string]string {
 	return keys
 }
 
-// isItem reports whether the element stands for this item of a list. What a
-// release leaves to the server's defaults may be part of the key.
-func (e pathElement) isItem(item any) bool {
-	if !e.bracket {
-		return false
-	}
-	m, ok := item.(map[string]any)
-	if !ok {
-		return text(item) == e.text
-	}
-	said := false
-	for name, value := range e.keys() {
-		v, there := m[name]
-		if there && text(v) != value {
-			return false
+// items are those of a list that the element stands for, by their places. A
+// release may leave part of the key to the server's defaults: an item that lacks
+// it counts only where no other can be meant. Else an exception for one item
+// would take the field of another one out of what is applied.
+func (e pathElement) items(list []any) []int {
+	var whole, partly []int
+	for i, item := range list {
+		switch lacks, ok := e.isItem(item); {
+		case ok && lacks == 0:
+			whole = append(whole, i)
+		case ok:
+			partly = append(partly, i)
 		}
-		said = said || there
 	}
-	return said
+	switch {
+	case len(whole) > 0:
+		return whole
+	case len(partly) == 1:
+		return partly
+	}
+	return nil
+}
+
+// isItem reports whether the element may stand for this item of a list, and how
+// many of its keys the item lacks.
+func (e pathElement) isItem(item any) (lacks int, ok bool) {
+	if !e.bracket {
+		return 0, false
+	}
+	m, isMap := item.(map[string]any)
+	if !isMap {
+		return 0, text(item) == e.text
+	}
+	keys := e.keys()
+	for name, value := range keys {
+		switch v, there := m[name]; {
+		case there && text(v) != value, !there && name == "protocol" && value != "TCP": // the default of all ports
+			return 0, false
+		case !there:
+			lacks++
+		}
+	}
+	return lacks, lacks < len(keys)
 }
 
 // find returns where the path leads in content, which may be several items, as
 // paths in which items are counted: "spec.containers[0].resources".
-func (p FieldPath) find(content any) []string { return find(content, p.elements, "") }
+func (p fieldPath) find(content any) []string { return find(content, p.elements, "") }
 
 func find(content any, elements []pathElement, at string) []string {
 	if len(elements) == 0 {
@@ -170,10 +194,8 @@ func find(content any, elements []pathElement, at string) []string {
 			}
 		}
 	case []any:
-		for i, item := range c {
-			if e.isItem(item) {
-				found = append(found, find(item, elements[1:], fmt.Sprintf("%s[%d]", at, i))...)
-			}
+		for _, i := range e.items(c) {
+			found = append(found, find(c[i], elements[1:], fmt.Sprintf("%s[%d]", at, i))...)
 		}
 	}
 	return found
@@ -205,15 +227,13 @@ func graft(content, live any, elements []pathElement) any {
 	case []any:
 		l, _ := live.([]any)
 		kept := make([]any, 0, len(c))
-		for _, item := range c {
-			if !e.isItem(item) {
-				kept = append(kept, item)
-				continue
-			}
-			i := slices.IndexFunc(l, e.isItem)
+		meant, theirs := e.items(c), e.items(l)
+		for i, item := range c {
 			switch {
-			case i >= 0:
-				kept = append(kept, graft(item, l[i], deeper))
+			case !slices.Contains(meant, i):
+				kept = append(kept, item)
+			case len(theirs) > 0:
+				kept = append(kept, graft(item, l[theirs[0]], deeper))
 			case len(deeper) > 0:
 				kept = append(kept, graft(item, nil, deeper))
 			}
@@ -236,7 +256,7 @@ func isEmpty(v any) bool {
 // in finds the path among owned fields, and returns its keys of FieldsV1; none
 // where it is not owned. Where the API server cannot tell it from its parent,
 // or knows the item by other keys, whole says what can be owned.
-func (p FieldPath) in(owned map[string]any, live any) (keys []string, whole string) {
+func (p fieldPath) in(owned map[string]any, live any) (keys []string, whole string) {
 	var w walker
 	for i, e := range p.elements {
 		key := ""
@@ -246,7 +266,7 @@ func (p FieldPath) in(owned map[string]any, live any) (keys []string, whole stri
 			} else if e.bracket && strings.HasPrefix(k, "k:") {
 				length := len(w.path)
 				item, found := w.enter(k, live, true)
-				if found && e.isItem(item) { // by fields that are no keys
+				if _, ok := e.isItem(item); found && ok { // by fields that are no keys
 					whole = string(w.path)
 				}
 				w.path = w.path[:length]

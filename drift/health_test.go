@@ -130,7 +130,7 @@ func TestPodsOfAnEarlierTemplateDoNotCount(t *testing.T) {
 			t.Parallel()
 			workload := object(t, c.workload)
 			pod := PodOf(object(t, `{apiVersion: v1, kind: Pod, metadata: {name: web-x, `+c.pod+`}, `+crash+`}`))
-			w := Workload{ID: IDOf(workload), UID: string(workload.GetUID()), Rollout: RolloutOf(workload), Revision: func(set string) (string, bool) {
+			w := Workload{ID: IDOf(workload), UID: string(workload.GetUID()), Rollout: rolloutOf(workload), Revision: func(set string) (string, bool) {
 				r, ok := revisions[set]
 				return r, ok
 			}}

@@ -28,7 +28,7 @@ type Live struct {
 	Terminating     bool
 	Confirm         bool // it is only deleted by a word in a commit
 	Health          ObjectHealth
-	// Rollout is what its controller rolls out, see RolloutOf.
+	// Rollout is what its controller rolls out, see rolloutOf.
 	Rollout string
 	// CheckedBy is the check by which Health was told, if one was given.
 	CheckedBy Digest
@@ -56,7 +56,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Terminating:     obj.GetDeletionTimestamp() != nil,
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,
 		Health:          Assess(obj, h),
-		Rollout:         RolloutOf(obj),
+		Rollout:         rolloutOf(obj),
 		CheckedBy:       h.Digest(),
 	}
 }

@@ -77,13 +77,13 @@ func PodOf(pod *unstructured.Unstructured) Pod {
 	return p
 }
 
-// RolloutOf is how the controller of a workload calls the template that it
+// rolloutOf is how the controller of a workload calls the template that it
 // rolls out now. It is empty for what is no workload, and as long as the
 // controller has not seen the template.
 //
 // For a Deployment it is the revision, which its pods do not have, but their
 // ReplicaSet: RevisionOf. A Job and a ReplicaSet have one template only.
-func RolloutOf(workload *unstructured.Unstructured) string {
+func rolloutOf(workload *unstructured.Unstructured) string {
 	id := IDOf(workload)
 	if !IsWorkload(id) {
 		return ""

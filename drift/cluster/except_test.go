@@ -244,3 +244,38 @@ func TestIgnoredFieldsWhereDriftIsOnlyReported(t *testing.T) {
 		t.Errorf("written: %v", writes)
 	}
 }
+
+// Two ports of one number, of which only the other one's protocol is declared.
+//
+// catalogue 98
+func TestAnIgnoredFieldOfOnePortLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const dns = `
+apiVersion: v1
+kind: Service
+metadata: {name: dns, namespace: '{ns}', annotations: {pawl.dev/ignore: "spec.ports[port=53,protocol=UDP].targetPort"}}
+spec:
+  selector: {app: dns}
+  ports:
+  - {name: dns, port: 53, targetPort: 5353}
+  - {name: dns-udp, port: 53, protocol: UDP, targetPort: 5353}
+`
+	targets := func() (found []any) {
+		ports, _, _ := unstructured.NestedSlice(w.get("Service/dns").Object, "spec", "ports")
+		for _, p := range ports {
+			found = append(found, p.(map[string]any)["targetPort"])
+		}
+		return found
+	}
+	w.apply(dns, configMap("a", "k", "1"))
+	w.edit("Service/dns", `{"spec":{"ports":[{"name":"dns","port":53,"protocol":"TCP","targetPort":1},{"name":"dns-udp","port":53,"protocol":"UDP","targetPort":2}]}}`)
+	w.noticed()
+	if diff := cmp.Diff([]any{int64(5353), int64(2)}, targets()); diff != "" {
+		t.Error(diff)
+	}
+	w.calm("ConfigMap/a")
+	if n := len(w.drifts()); n != 2 {
+		t.Errorf("got %+v", w.drifts())
+	}
+}
