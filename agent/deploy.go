@@ -85,7 +85,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	}
 
 	at(promote.StageRendering)
-	built, err := a.render(ctx, j)
+	outline, err := a.render(ctx, j)
 	if err != nil {
 		return false, err
 	}
@@ -105,14 +105,18 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: find out whether its release is held: %w", j.target, err)
 	}
-	if hold.Held(built.Release.Digest) {
+	if hold.Held(outline.Release.Digest) {
 		return true, a.stayBack(ctx, cluster, j, *hold)
 	}
-	if a.board.resume(j.target, j.revision.Commit, settings, built.Release) {
+	if a.board.resume(j.target, j.revision.Commit, settings, outline.Release) {
 		return true, nil
 	}
 
 	at(promote.StageVerifying)
+	built, err := a.build(ctx, j.revision, j.target, j.declared)
+	if err != nil {
+		return false, err
+	}
 	accepted, err := a.gatherer.LastAccepted(ctx, cluster, j.target, j.revision)
 	if err != nil {
 		return false, err
@@ -155,9 +159,10 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	return false, nil
 }
 
-// render builds the release and shows the images that it has, pinned or not.
+// render builds the release, tells it in outline, and shows the images that it
+// has, pinned or not.
 func (a *Agent) render(ctx context.Context, j job) (render.Result, error) {
-	result, err := a.build(ctx, j.revision, j.target, j.declared)
+	result, err := a.outline(ctx, j.revision, j.target, j.declared)
 	if err != nil {
 		var unpinned *render.UnpinnedError
 		if errors.As(err, &unpinned) {

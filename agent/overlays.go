@@ -23,7 +23,7 @@ func (a *Agent) overlaysOf(ctx context.Context, p *demands.Demanded, environment
 			continue
 		}
 		s := promote.TargetState{Target: t}
-		result, err := a.build(ctx, p.Revision, t, p.ImageFields())
+		result, err := a.outline(ctx, p.Revision, t, p.ImageFields())
 		var unpinned *render.UnpinnedError
 		switch {
 		case errors.As(err, &unpinned):
@@ -41,10 +41,21 @@ func (a *Agent) overlaysOf(ctx context.Context, p *demands.Demanded, environment
 // build renders a target and counts what really had to be built.
 func (a *Agent) build(ctx context.Context, rev gitsync.Revision, t environments.Target, declared []render.KindFields) (render.Result, error) {
 	result, err := a.renderer.Render(ctx, rev, t, declared...)
-	if result.Built {
+	a.count(t, result)
+	return result, err
+}
+
+// outline is build for who needs no objects.
+func (a *Agent) outline(ctx context.Context, rev gitsync.Revision, t environments.Target, declared []render.KindFields) (render.Result, error) {
+	result, err := a.renderer.Outline(ctx, rev, t, declared...)
+	a.count(t, result)
+	return result, err
+}
+
+func (a *Agent) count(t environments.Target, r render.Result) {
+	if r.Built {
 		a.metrics.renders.WithLabelValues(t.Environment).Inc()
 	}
-	return result, err
 }
 
 // bumped returns the kustomizations of the moves' targets with the new digests.
@@ -85,7 +96,7 @@ func (a *Agent) arrives(ctx context.Context, p *demands.Demanded, t environments
 		return fmt.Errorf("%s: %w", t, err)
 	}
 	rev.Tree = tree
-	result, err := a.previews.Render(ctx, rev, t, p.ImageFields()...)
+	result, err := a.previews.Outline(ctx, rev, t, p.ImageFields()...)
 	images := result.Release.Images
 	var unpinned *render.UnpinnedError
 	if errors.As(err, &unpinned) {

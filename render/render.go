@@ -46,8 +46,11 @@ type slot struct {
 
 // outcome is how a target's last build ended, well or not.
 type outcome struct {
-	trace   trace
+	trace trace
+	// release is without its objects, which are packed: as they are worked with
+	// they take five times the memory, and most targets' are not needed again.
 	release Release
+	packed  []byte
 	err     error
 	// declared are the fields with images that the revision itself named.
 	declared []KindFields
@@ -89,24 +92,50 @@ func New(o Options) *Renderer {
 // The revision may declare fields with images beside those of the options; what
 // it says are none is not listened to.
 func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target environments.Target, declared ...KindFields) (Result, error) {
+	last, built, err := r.outcome(ctx, rev, target, declared)
+	if err != nil {
+		return Result{Built: built}, err
+	}
+	result, err := last.result(rev.Commit, built)
+	if err != nil {
+		return result, err
+	}
+	result.Release.Objects, err = unpackObjects(last.packed)
+	return result, err
+}
+
+// Outline is Render for who needs no objects: the release is without them, and
+// so nothing that can be judged or applied. It costs next to nothing where
+// nothing has to be built.
+func (r *Renderer) Outline(ctx context.Context, rev gitsync.Revision, target environments.Target, declared ...KindFields) (Result, error) {
+	last, built, err := r.outcome(ctx, rev, target, declared)
+	if err != nil {
+		return Result{Built: built}, err
+	}
+	return last.result(rev.Commit, built)
+}
+
+// outcome is how a target's build at a revision ended, and whether it had to be
+// made. What ended in no outcome that is remembered is an error.
+func (r *Renderer) outcome(ctx context.Context, rev gitsync.Revision, target environments.Target, declared []KindFields) (*outcome, bool, error) {
 	s := r.slot(target)
 	select {
 	case s.busy <- struct{}{}:
 		defer func() { <-s.busy }()
 	case <-ctx.Done():
-		return Result{}, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
+		return nil, false, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
 	}
 	tries := 0
 	if s.last != nil && s.last.trace.holds(rev.Tree) && reflect.DeepEqual(s.last.declared, declared) {
 		if s.last.tries == 0 || r.now().Before(s.last.again) {
-			return s.last.result(rev.Commit, false)
+			return s.last, false, nil
 		}
 		tries = s.last.tries
 	}
 	files := newTreeFiles(rev.Tree, r.limits)
 	fields, err := r.images.with(declared)
 	if err != nil {
-		return Result{}, placed(err, target)
+		return nil, false, placed(err, target)
 	}
 	built, err := r.build.Build(ctx, Job{Target: target, Limits: r.limits, Files: files})
 	var release Release
@@ -114,12 +143,17 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 		release, err = judge(built, target, r.limits, fields.compile())
 	}
 	if files.broken != nil {
-		return Result{Built: true}, fmt.Errorf("%s: %w", target, files.broken)
+		return nil, true, fmt.Errorf("%s: %w", target, files.broken)
 	}
 	if err != nil && ctx.Err() != nil {
-		return Result{Built: true}, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), ctx.Err())
+		return nil, true, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), ctx.Err())
 	}
-	last := &outcome{trace: files.trace, release: release, err: err, declared: declared}
+	packed, unpackable := packObjects(release.Objects)
+	if unpackable != nil {
+		return nil, true, fmt.Errorf("%s: %w", target, unpackable)
+	}
+	release.Objects = nil
+	last := &outcome{trace: files.trace, release: release, packed: packed, err: err, declared: declared}
 	var unfinished *Unfinished
 	switch {
 	case errors.As(err, &unfinished):
@@ -130,10 +164,10 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 		last.tries = tries + 1
 		last.again = r.now().Add(pause(last.tries))
 	case err != nil && !ofTheOverlay(err):
-		return Result{Built: true}, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), err)
+		return nil, true, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), err)
 	}
 	s.last = last
-	return last.result(rev.Commit, true)
+	return last, true, nil
 }
 
 // pause is how long after a number of builds that did not finish the next is
