@@ -3,16 +3,15 @@ package render_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/pawl-dev/pawl/internal/testworld/canary"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/render"
 )
@@ -24,28 +23,6 @@ metadata:
 data:
   level: debug
 `
-
-// canary counts the connections that are made to it.
-func canary(t *testing.T) (address string, connections *atomic.Int64) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	connections = new(atomic.Int64)
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			_ = c.Close()
-		}
-	}()
-	return listener.Addr().String(), connections
-}
 
 // everyReference is a kustomization for each field that names something, "%s"
 // standing for what it names.
@@ -97,7 +74,7 @@ func TestNothingReachesTheNetwork(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", folder)
-	address, connections := canary(t)
+	address := canary.Listen(t)
 	spellings := []string{
 		"http://%s/x.yaml", "https://%s/x.yaml", "HTTP://%s/x.yaml", "http:%s/x.yaml", "https://user:hunter2@%s/x?token=hunter2",
 		"git::https://%s/acme/base", "git::http://%s/acme/base.git?ref=main", "http://%s/acme/base//deploy?ref=v1", "ssh://git@%s/acme/base",
@@ -134,9 +111,6 @@ func TestNothingReachesTheNetwork(t *testing.T) {
 				}
 			}
 		}
-	}
-	if n := connections.Load(); n != 0 {
-		t.Errorf("%d connections were made", n)
 	}
 	if said, err := os.ReadFile(ran); err == nil {
 		t.Errorf("programs were run:\n%s", said)

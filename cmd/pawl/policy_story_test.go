@@ -1,9 +1,7 @@
 package main
 
 import (
-	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-github/v60/github"
@@ -11,39 +9,8 @@ import (
 	"github.com/pawl-dev/pawl/agent"
 	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/internal/testworld"
+	"github.com/pawl-dev/pawl/internal/testworld/canary"
 )
-
-// canary listens, and counts who comes.
-type canary struct {
-	address string
-	visits  atomic.Int32
-}
-
-func newCanary(t *testing.T) *canary {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &canary{address: listener.Addr().String()}
-	go func() {
-		for {
-			visit, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			c.visits.Add(1)
-			_ = visit.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = listener.Close()
-		if n := c.visits.Load(); n != 0 {
-			t.Errorf("%d connections were made to the canary", n)
-		}
-	})
-	return c
-}
 
 // replicas denies what is not there twice.
 const replicas = `package replicas
@@ -68,7 +35,7 @@ func underPolicy(image string) map[string]string {
 // catalogue 122, 123, 124
 func TestAPolicyOfTheRepoIsKeptByEveryCommit(t *testing.T) {
 	s := tell(t, testworld.ShopOptions{})
-	lonely := newCanary(t)
+	lonely := canary.Listen(t)
 	good := underPolicy(s.image("web", "1").String())
 	s.open(good)
 	const file = "overlays/dev/objects.yaml"
@@ -102,7 +69,7 @@ func TestAPolicyOfTheRepoIsKeptByEveryCommit(t *testing.T) {
 		"a text for a list":    {"package replicas\n\ndeny := \"true\"\n", "PolicyDenied"},
 		"an undefined rule":    {"package replicas\n\ndeny := input.time if input.digest == \"none\"\n", "PolicyDenied"},
 		"an error":             {"package replicas\n\ndeny contains \"x\" if to_number(\"x\") == 1\n", "PolicyDenied"},
-		"a call":               {"package replicas\n\ndeny contains \"x\" if http.send({\"method\": \"get\", \"url\": \"http://" + lonely.address + "\"}).status_code == 200\n", "DemandsInvalid"},
+		"a call":               {"package replicas\n\ndeny contains \"x\" if http.send({\"method\": \"get\", \"url\": \"http://" + lonely + "\"}).status_code == 200\n", "DemandsInvalid"},
 		"a lookup":             {"package replicas\n\ndeny contains \"x\" if net.lookup_ip_addr(\"localhost\")\n", "DemandsInvalid"},
 		"a look at the agent":  {"package replicas\n\ndeny contains \"x\" if opa.runtime().env.HOME\n", "DemandsInvalid"},
 		"a call for a call":    {"package replicas\n\nnothing := 1\n\ndeny contains \"x\" if count([1]) == 2 with count as http.send\n", "DemandsInvalid"},

@@ -21,6 +21,7 @@ import (
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld"
+	"github.com/pawl-dev/pawl/internal/testworld/canary"
 	"github.com/pawl-dev/pawl/internal/testworld/git"
 )
 
@@ -81,18 +82,18 @@ func TestAnOverlayThatIsTooMuchStopsNoOther(t *testing.T) {
 
 // catalogue 2, 3, 4, 9
 func TestRenderingCallsNobody(t *testing.T) {
-	lonely := newCanary(t)
+	lonely := canary.Listen(t)
 	s := tell(t, testworld.ShopOptions{})
 	good := repo("one", 1, s.image("web", "1").String())
 	s.open(good)
 	mark := s.mark()
-	url := "http://" + lonely.address + "/x.yaml"
+	url := "http://" + lonely + "/x.yaml"
 	for says, field := range map[string]string{
 		"resources":               "resources: [objects.yaml, " + url + "]",
-		"resources by git":        "resources: [objects.yaml, \"git::http://" + lonely.address + "/acme/web.git//base?ref=main\"]",
+		"resources by git":        "resources: [objects.yaml, \"git::http://" + lonely + "/acme/web.git//base?ref=main\"]",
 		"resources by GitHub":     "resources: [objects.yaml, \"https://github.com/acme/web//base?ref=v1\"]",
-		"resources by ssh":        "resources: [objects.yaml, \"ssh://git@" + lonely.address + "/acme/web\"]",
-		"resources by OCI":        "resources: [objects.yaml, \"oci://" + lonely.address + "/acme/web\"]",
+		"resources by ssh":        "resources: [objects.yaml, \"ssh://git@" + lonely + "/acme/web\"]",
+		"resources by OCI":        "resources: [objects.yaml, \"oci://" + lonely + "/acme/web\"]",
 		"components":              "components: [" + url + "]",
 		"patches":                 "patches: [{path: " + url + "}]",
 		"generator files":         "configMapGenerator: [{name: a, files: [a=" + url + "]}]",
@@ -102,20 +103,20 @@ func TestRenderingCallsNobody(t *testing.T) {
 		"replacements":            "replacements: [{path: " + url + "}]",
 		"transformers":            "transformers: [" + url + "]",
 		"configurations":          "configurations: [" + url + "]",
-		"a chart":                 "helmCharts: [{name: a, repo: \"http://" + lonely.address + "\"}]",
+		"a chart":                 "helmCharts: [{name: a, repo: \"http://" + lonely + "\"}]",
 		"a function in a process": "generators: [generator.yaml]",
 	} {
 		files := map[string]string{
 			"overlays/dev/kustomization.yaml": strings.Replace(overlay, "resources: [objects.yaml]\n", "", 1) + field + "\n",
 			"overlays/dev/generator.yaml":     "apiVersion: example.org/v1\nkind: Generator\nmetadata:\n  name: g\n  annotations:\n    config.kubernetes.io/function: |\n      exec: {path: ./run.sh}\n",
-			"overlays/dev/run.sh":             "#!/bin/sh\ncat < /dev/null > /dev/tcp/" + strings.Replace(lonely.address, ":", "/", 1) + "\n",
+			"overlays/dev/run.sh":             "#!/bin/sh\ncat < /dev/null > /dev/tcp/" + strings.Replace(lonely, ":", "/", 1) + "\n",
 		}
 		if !strings.HasPrefix(says, "resources") {
 			files["overlays/dev/kustomization.yaml"] += "resources: [objects.yaml]\n"
 		}
 		s.red(s.commit(says, files), "dev", "RenderFailed", "overlays/dev/")
 	}
-	s.red(s.commit("an overlay elsewhere", map[string]string{"pawl.yaml": strings.Replace(pipeline("dev"), "overlays/{env}", "http://"+lonely.address+"/{env}", 1)}), "dev", "spec.overlays")
+	s.red(s.commit("an overlay elsewhere", map[string]string{"pawl.yaml": strings.Replace(pipeline("dev"), "overlays/{env}", "http://"+lonely+"/{env}", 1)}), "dev", "spec.overlays")
 	s.unwritten(mark)
 	s.green(s.commit("mended", good), "dev")
 }
