@@ -24,8 +24,7 @@ deny contains {"msg": "is encrypted by SOPS, which nothing decrypts here: the po
 deny contains {"msg": sprintf("holds a Secret with values readable in git (%s)", [keys(secret)]), "object": pods.name(object)} if {
 	some object in input.objects
 	not object.kind in {"Secret", "ConfigMap"}
-	[path, secret] := walk(object)
-	count(path) > 0
+	walk(object, [_, secret])
 	secret.kind == "Secret"
 	count(values(secret)) > 0
 }
