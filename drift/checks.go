@@ -15,6 +15,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/expression"
+	"github.com/pawl-dev/pawl/policies"
 )
 
 // HealthChecks are health checks by kind. The zero value has none.
@@ -147,10 +148,10 @@ const maxHealthMessage = 1000
 func (h *HealthCheck) messageOf(obj *unstructured.Unstructured) string {
 	if h.message != nil {
 		if text, err := evaluate[string](*h.message, obj.Object); err == nil && strings.TrimSpace(text) != "" {
-			return clip(strings.TrimSpace(text), maxHealthMessage)
+			return policies.Clip(strings.TrimSpace(text), maxHealthMessage)
 		}
 	}
-	return clip(saidBy(obj), maxHealthMessage)
+	return policies.Clip(saidBy(obj), maxHealthMessage)
 }
 
 // saidBy is what an object's status says for people: its own message, else

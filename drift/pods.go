@@ -7,6 +7,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pawl-dev/pawl/policies"
 )
 
 // Cause is why the pods of a workload do not get ready.
@@ -221,7 +223,7 @@ func ofPod(name string, details ...string) string {
 			message += ": " + d
 		}
 	}
-	return clip(message, maxHealthMessage)
+	return policies.Clip(message, maxHealthMessage)
 }
 
 // lastEnd tells how a container ended before it was started again.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/policies"
 )
 
 // smallInventory is how many objects a target may have for the share that goes
@@ -117,7 +118,7 @@ func (h *PruneHeld) Error() string {
 		fmt.Fprintf(&b, "%s: %d protected objects would be pruned. They were not.", h.Target, n)
 	}
 	if h.Said != nil {
-		fmt.Fprintf(&b, " %s says %q", h.Said.Commit.Short(), clip(h.Said.Text, 200))
+		fmt.Fprintf(&b, " %s says %q", h.Said.Commit.Short(), policies.Clip(h.Said.Text, 200))
 		if h.Said.Bad {
 			b.WriteString(", which says nothing that counts.")
 		} else {
@@ -183,13 +184,6 @@ func protection(id ObjectID) string {
 		return "with all that it holds"
 	}
 	return "which is marked " + AnnotationPrune + ": " + PruneConfirm
-}
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
 // guard takes back the deletions in a plan that need a word and do not have

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pawl-dev/pawl/policies"
 )
 
 // Warning is an event that says what no status says: that a pod could not be
@@ -22,7 +24,7 @@ func WarningOf(event *unstructured.Unstructured) (Warning, bool) {
 	field := func(path ...string) string { s, _, _ := unstructured.NestedString(event.Object, path...); return s }
 	w := Warning{
 		Name: field("involvedObject", "name"), UID: field("involvedObject", "uid"),
-		Reason: field("reason"), Message: clip(field("message"), maxHealthMessage),
+		Reason: field("reason"), Message: policies.Clip(field("message"), maxHealthMessage),
 	}
 	for _, at := range []string{field("series", "lastObservedTime"), field("lastTimestamp"), field("eventTime")} {
 		if t, err := time.Parse(time.RFC3339, at); err == nil {

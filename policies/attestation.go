@@ -84,7 +84,7 @@ func (d attestationDemand) unmet(e Evidence, at time.Time) *unmetAttestation {
 		}
 		out.found++
 		if cause := d.fails(a, at); cause != "" {
-			out.causes = append(out.causes, fmt.Sprintf("of %q: %s", clip(a.By.Signer, 200), clip(cause, 400)))
+			out.causes = append(out.causes, fmt.Sprintf("of %q: %s", Clip(a.By.Signer, 200), Clip(cause, 400)))
 		}
 	}
 	switch {
@@ -152,7 +152,7 @@ func (d attestationDemand) conditions() []string {
 		out = append(out, d.vulnerabilities.demanded()...)
 	}
 	for _, c := range d.where {
-		out = append(out, clip(c.text, 200))
+		out = append(out, Clip(c.text, 200))
 	}
 	return out
 }

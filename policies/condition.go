@@ -33,9 +33,9 @@ func compileCondition(text string) (condition, error) {
 func (c condition) unmet(predicate any) (cause string) {
 	switch met, err := expression.Evaluate[bool](c.compiled, map[string]any{"predicate": predicate}); {
 	case err != nil:
-		return fmt.Sprintf("%s cannot be told: %v", clip(c.text, 200), err)
+		return fmt.Sprintf("%s cannot be told: %v", Clip(c.text, 200), err)
 	case !met:
-		return fmt.Sprintf("%s is false", clip(c.text, 200))
+		return fmt.Sprintf("%s is false", Clip(c.text, 200))
 	}
 	return ""
 }

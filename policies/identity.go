@@ -130,7 +130,7 @@ func plainIssuer(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.Host != strings.ToLower(u.Host) || u.User != nil ||
 		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, "# \t\r\n") || u.String() != s {
-		return fmt.Errorf("%q is no issuer; write its https URL as it stands in its tokens, as in \"https://token.actions.githubusercontent.com\"", clip(s, 200))
+		return fmt.Errorf("%q is no issuer; write its https URL as it stands in its tokens, as in \"https://token.actions.githubusercontent.com\"", Clip(s, 200))
 	}
 	return nil
 }
@@ -153,18 +153,18 @@ func wholePattern(s string, unlikely []string) (*regexp.Regexp, error) {
 	}
 	// By itself first: in parentheses, "a)|(b" would be well-formed.
 	if _, err := regexp.Compile(s); err != nil {
-		return nil, fmt.Errorf("%q is no regular expression (RE2): %w", clip(s, 200), err)
+		return nil, fmt.Errorf("%q is no regular expression (RE2): %w", Clip(s, 200), err)
 	}
 	whole, err := regexp.Compile(`\A(?:` + s + `)\z`)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no regular expression (RE2) that can match a whole string: %w", clip(s, 200), err)
+		return nil, fmt.Errorf("%q is no regular expression (RE2) that can match a whole string: %w", Clip(s, 200), err)
 	}
 	if whole.MatchString("") {
-		return nil, fmt.Errorf("%q matches nothing at all too; write what must be there", clip(s, 200))
+		return nil, fmt.Errorf("%q matches nothing at all too; write what must be there", Clip(s, 200))
 	}
 	for _, u := range unlikely {
 		if whole.MatchString(u) {
-			return nil, fmt.Errorf("%q matches whatever there is, even %q; name the host, and as much of the rest as is known", clip(s, 200), u)
+			return nil, fmt.Errorf("%q matches whatever there is, even %q; name the host, and as much of the rest as is known", Clip(s, 200), u)
 		}
 	}
 	return whole, nil

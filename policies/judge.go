@@ -56,25 +56,25 @@ func judgePolicies(demanded []string, results []PolicyResult, places map[string]
 		if r.Problem != "" {
 			denials = append(denials, Denial{
 				Kind: DeniedByPolicy, Subject: r.Policy, Demanded: demand,
-				Found: "gave no answer: " + clip(r.Problem, maxText),
+				Found: "gave no answer: " + Clip(r.Problem, maxText),
 				Hint:  "Mend the policy; as long as it has no answer nothing is applied",
 			})
 		}
 		for _, m := range r.Denied {
 			what := strings.TrimSpace(m.Object + " " + m.Image)
-			text := clip(m.Text, maxText)
+			text := Clip(m.Text, maxText)
 			if text == "" {
 				text = "without saying why"
 			}
 			if what != "" {
-				what = " " + clip(what, maxText)
+				what = " " + Clip(what, maxText)
 			}
 			place := places[m.Object]
 			denials = append(denials, Denial{
 				Kind: DeniedByPolicy, Subject: r.Policy, Demanded: demand,
 				Found: "denies" + what + ": " + text,
 				Hint:  "Change what it denies, and push that",
-				Rule:  clip(m.Rule, 100), Object: m.Object, File: place.File, Line: place.Line,
+				Rule:  Clip(m.Rule, 100), Object: m.Object, File: place.File, Line: place.Line,
 			})
 		}
 	}

@@ -54,8 +54,8 @@ func judgeSignatures(demanded SignedCommits, commits []Commit) (denials []Denial
 	case SignedEvery:
 	default:
 		return []Denial{{
-			Kind: DeniedByCommit, Subject: "commits", Demanded: fmt.Sprintf("signed commits: %q", clip(string(demanded), 60)),
-			Found: fmt.Sprintf("cannot be judged: %q does not say which must be signed", clip(string(demanded), 60)),
+			Kind: DeniedByCommit, Subject: "commits", Demanded: fmt.Sprintf("signed commits: %q", Clip(string(demanded), 60)),
+			Found: fmt.Sprintf("cannot be judged: %q does not say which must be signed", Clip(string(demanded), 60)),
 			Hint:  "Say none, head or every in the agent's configuration",
 		}}
 	}
@@ -65,7 +65,7 @@ func judgeSignatures(demanded SignedCommits, commits []Commit) (denials []Denial
 		}
 		denials = append(denials, Denial{
 			Kind: DeniedByCommit, Subject: "commit " + gitsync.Commit(c.ID).Short(), Demanded: demand,
-			Found: cmp.Or(clip(c.Problem, maxText), "is not signed") + c.described(),
+			Found: cmp.Or(Clip(c.Problem, maxText), "is not signed") + c.described(),
 			Hint:  "Sign it with a key that the agent's configuration names under commits, and push that",
 		})
 	}
@@ -77,7 +77,7 @@ func (c Commit) described() string {
 	if c.Subject == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (%q by %s)", clip(c.Subject, 72), clip(c.Author, 100))
+	return fmt.Sprintf(" (%q by %s)", Clip(c.Subject, 72), Clip(c.Author, 100))
 }
 
 // judgeApprovals asks each commit for a pull request that enough people
@@ -122,7 +122,7 @@ func (p PullRequest) lacks(demanded int) string {
 		case author:
 			own = true
 		default:
-			approved = append(approved, clip(lower, 60))
+			approved = append(approved, Clip(lower, 60))
 		}
 	}
 	approved = set(approved)
@@ -139,9 +139,9 @@ func (p PullRequest) lacks(demanded int) string {
 	switch n := len(p.Rejected); n {
 	case 0:
 	case 1:
-		found += "; another does not count: " + clip(p.Rejected[0], 200)
+		found += "; another does not count: " + Clip(p.Rejected[0], 200)
 	default:
-		found += fmt.Sprintf("; %d others do not count, the first: %s", n, clip(p.Rejected[0], 200))
+		found += fmt.Sprintf("; %d others do not count, the first: %s", n, Clip(p.Rejected[0], 200))
 	}
 	return found
 }

@@ -14,7 +14,7 @@ func judgeImage(image render.Image, trust Trust, e Evidence, at time.Time) (Imag
 	r := ImageRefusal{Image: image.Pinned(), Object: image.Object, Field: image.Field, File: image.File, Line: image.Line}
 	repository, digest, err := parsePinned(image.Reference)
 	if err != nil {
-		r.Image = clip(image.Reference, 300)
+		r.Image = Clip(image.Reference, 300)
 		r.Demanded = "a reference pinned by a sha256 digest"
 		r.Found = err.Error()
 		r.Hint = "Write its digest into the overlay's images"
@@ -23,7 +23,7 @@ func judgeImage(image render.Image, trust Trust, e Evidence, at time.Time) (Imag
 	if repository != image.Repository || digest != image.Digest {
 		// The evidence was looked for under one name and the cluster would pull
 		// another. Nothing that people write can cause it.
-		r.Image = clip(image.Reference, 300)
+		r.Image = Clip(image.Reference, 300)
 		r.Demanded = "the reference that was verified"
 		r.Found = fmt.Sprintf("was rendered as %s", image.Pinned())
 		r.Hint = "This is a defect of the agent, please report it"
@@ -59,9 +59,9 @@ func judgeImage(image render.Image, trust Trust, e Evidence, at time.Time) (Imag
 	switch n := len(e.Rejected); n {
 	case 0:
 	case 1:
-		r.Found += "; what was found does not count: " + clip(e.Rejected[0], maxText)
+		r.Found += "; what was found does not count: " + Clip(e.Rejected[0], maxText)
 	default:
-		r.Found += fmt.Sprintf("; %d found ones do not count, the first: %s", n, clip(e.Rejected[0], maxText))
+		r.Found += fmt.Sprintf("; %d found ones do not count, the first: %s", n, Clip(e.Rejected[0], maxText))
 	}
 	return r, false
 }

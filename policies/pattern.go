@@ -101,18 +101,19 @@ func parsePinned(reference string) (repository, digest string, err error) {
 	}
 	d, err := name.NewDigest(reference)
 	if err != nil {
-		return "", "", fmt.Errorf("is no image reference (%q)", clip(reference, 200))
+		return "", "", fmt.Errorf("is no image reference (%q)", Clip(reference, 200))
 	}
 	if !digestForm.MatchString(d.DigestStr()) {
-		return "", "", fmt.Errorf("is pinned by %q, and only sha256 digests are accepted", clip(d.DigestStr(), 80))
+		return "", "", fmt.Errorf("is pinned by %q, and only sha256 digests are accepted", Clip(d.DigestStr(), 80))
 	}
 	if !repositoryPath.MatchString(d.RepositoryStr()) {
-		return "", "", fmt.Errorf("has a repository that no registry may have (%q)", clip(d.RepositoryStr(), 200))
+		return "", "", fmt.Errorf("has a repository that no registry may have (%q)", Clip(d.RepositoryStr(), 200))
 	}
 	return d.Context().Name(), d.DigestStr(), nil
 }
 
-func clip(s string, n int) string {
+// Clip bounds what others wrote, in bytes.
+func Clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

@@ -34,7 +34,7 @@ func decodePredicate(raw []byte) (any, error) {
 	case err != nil:
 		return nil, errors.New("its predicate is no JSON")
 	case len(twice) > 0:
-		return nil, fmt.Errorf("its predicate can be read in two ways: %s", clip(twice[0].Error(), 200))
+		return nil, fmt.Errorf("its predicate can be read in two ways: %s", Clip(twice[0].Error(), 200))
 	case out == nil:
 		return nil, errors.New("its predicate is null")
 	}

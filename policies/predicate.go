@@ -44,15 +44,15 @@ func PredicateType(name string) (uri string, err error) {
 	if strings.Contains(name, ":") {
 		u, err := url.Parse(name)
 		if err != nil || u.Scheme == "" || u.Host == "" && u.Opaque == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return "", fmt.Errorf("%q is no URI; write it as in \"https://slsa.dev/provenance/v1\"", clip(name, 200))
+			return "", fmt.Errorf("%q is no URI; write it as in \"https://slsa.dev/provenance/v1\"", Clip(name, 200))
 		}
 		return name, nil
 	}
 	known := slices.Sorted(maps.Keys(predicateTypes))
 	if like := environments.DidYouMean(name, known); like != "" {
-		return "", fmt.Errorf("%q is no type of attestation%s Other types are given by their URI", clip(name, 200), like)
+		return "", fmt.Errorf("%q is no type of attestation%s Other types are given by their URI", Clip(name, 200), like)
 	}
-	return "", fmt.Errorf("%q is no type of attestation; give its URI, or one of %s", clip(name, 200), strings.Join(known, ", "))
+	return "", fmt.Errorf("%q is no type of attestation; give its URI, or one of %s", Clip(name, 200), strings.Join(known, ", "))
 }
 
 // PredicateName is what reports call a type: cosign's short name, or else the

@@ -28,7 +28,7 @@ type provenanceDemand struct {
 func (p *ruleParser) provenance(at, uri string, d ProvenanceDemand) *provenanceDemand {
 	out := &provenanceDemand{ProvenanceDemand: d}
 	if uri != typeProvenance1 && uri != typeProvenance02 {
-		p.report(at, "is asked of the type %q, which is no SLSA provenance; its types are slsaprovenance1 and slsaprovenance02", clip(uri, 200))
+		p.report(at, "is asked of the type %q, which is no SLSA provenance; its types are slsaprovenance1 and slsaprovenance02", Clip(uri, 200))
 	}
 	if d == (ProvenanceDemand{}) {
 		p.report(at, "asks nothing; name a builder, a source or a ref, or take it out")
@@ -51,9 +51,9 @@ func (p *ruleParser) provenance(at, uri string, d ProvenanceDemand) *provenanceD
 		s, err := parseSource(d.Source)
 		switch {
 		case err != nil:
-			p.report(at+".source", "%q %w; write it as in \"https://github.com/acme/web\"", clip(d.Source, 200), err)
+			p.report(at+".source", "%q %w; write it as in \"https://github.com/acme/web\"", Clip(d.Source, 200), err)
 		case s.ref != "":
-			p.report(at+".source", "%q names a ref; write that under ref", clip(d.Source, 200))
+			p.report(at+".source", "%q names a ref; write that under ref", Clip(d.Source, 200))
 		}
 		out.source = s.repository
 	}
@@ -84,7 +84,7 @@ func (d provenanceDemand) unmet(uri string, predicate any) string {
 		case builder == "":
 			return "it names no builder, and " + d.Builder + " is demanded"
 		case !d.builder.MatchString(builder):
-			return fmt.Sprintf("its builder is %q, and %s is demanded", clip(builder, 200), d.Builder)
+			return fmt.Sprintf("its builder is %q, and %s is demanded", Clip(builder, 200), d.Builder)
 		}
 	}
 	if d.source == "" && d.ref == nil {
@@ -95,11 +95,11 @@ func (d provenanceDemand) unmet(uri string, predicate any) string {
 	case err != nil:
 		return err.Error()
 	case d.source != "" && from.repository != d.source:
-		return fmt.Sprintf("its source is %q, and %s is demanded", clip(from.repository, 200), d.Source)
+		return fmt.Sprintf("its source is %q, and %s is demanded", Clip(from.repository, 200), d.Source)
 	case d.ref != nil && from.ref == "":
 		return "it names no ref, and " + d.Ref + " is demanded"
 	case d.ref != nil && !d.ref.MatchString(from.ref):
-		return fmt.Sprintf("its ref is %q, and %s is demanded", clip(from.ref, 200), d.Ref)
+		return fmt.Sprintf("its ref is %q, and %s is demanded", Clip(from.ref, 200), d.Ref)
 	}
 	return ""
 }
@@ -126,10 +126,10 @@ func sourceOf(uri string, predicate any) (source, error) {
 	name := func(address, ref string, digest any) error {
 		s, err := parseSource(address)
 		if err != nil {
-			return fmt.Errorf("its source %q %w", clip(address, 200), err)
+			return fmt.Errorf("its source %q %w", Clip(address, 200), err)
 		}
 		if ref != "" && s.ref != "" && ref != s.ref {
-			return fmt.Errorf("it contradicts itself: it names the refs %q and %q", clip(s.ref, 100), clip(ref, 100))
+			return fmt.Errorf("it contradicts itself: it names the refs %q and %q", Clip(s.ref, 100), Clip(ref, 100))
 		}
 		s.ref = cmp.Or(s.ref, ref)
 		s.commit = cmp.Or(textAt(digest, "gitCommit"), textAt(digest, "sha1"))
@@ -172,11 +172,11 @@ func sourceOf(uri string, predicate any) (source, error) {
 	for _, other := range named[1:] {
 		switch {
 		case other.repository != one.repository:
-			return source{}, fmt.Errorf("it is ambiguous: it names the sources %q and %q", clip(one.repository, 150), clip(other.repository, 150))
+			return source{}, fmt.Errorf("it is ambiguous: it names the sources %q and %q", Clip(one.repository, 150), Clip(other.repository, 150))
 		case other.ref != "" && one.ref != "" && other.ref != one.ref:
-			return source{}, fmt.Errorf("it contradicts itself: it names the refs %q and %q", clip(one.ref, 100), clip(other.ref, 100))
+			return source{}, fmt.Errorf("it contradicts itself: it names the refs %q and %q", Clip(one.ref, 100), Clip(other.ref, 100))
 		case other.commit != "" && one.commit != "" && other.commit != one.commit:
-			return source{}, fmt.Errorf("it contradicts itself: it names the commits %q and %q", clip(one.commit, 60), clip(other.commit, 60))
+			return source{}, fmt.Errorf("it contradicts itself: it names the commits %q and %q", Clip(one.commit, 60), Clip(other.commit, 60))
 		}
 		one.ref, one.commit = cmp.Or(one.ref, other.ref), cmp.Or(one.commit, other.commit)
 	}

@@ -49,9 +49,9 @@ func (s Signer) called(name string) Signer {
 // String is the signer in a sentence: `the key "release"`.
 func (s Signer) String() string {
 	if s.Identity != nil {
-		return fmt.Sprintf("the identity %q", clip(s.Identity.Name, 200))
+		return fmt.Sprintf("the identity %q", Clip(s.Identity.Name, 200))
 	}
-	return fmt.Sprintf("the key %q", clip(s.Name(), 200))
+	return fmt.Sprintf("the key %q", Clip(s.Name(), 200))
 }
 
 // signersOf joins keys and identities that NewTrust made.
@@ -100,7 +100,7 @@ func by(signers []Signer, all bool) string {
 	}
 	names := make([]string, len(signers))
 	for i, s := range signers {
-		names[i] = fmt.Sprintf("%q", clip(s.Name(), 200))
+		names[i] = fmt.Sprintf("%q", Clip(s.Name(), 200))
 	}
 	amount := "one"
 	if all {

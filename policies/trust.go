@@ -107,7 +107,7 @@ func (t *Trust) tellApart() {
 		signers = slices.Clone(signers)
 		for i, s := range signers {
 			if len(named[s.Name()]) > 1 {
-				signers[i] = s.called(fmt.Sprintf("%s (%s)", s.Name(), clip(s.ID(), len("sha256:")+12)))
+				signers[i] = s.called(fmt.Sprintf("%s (%s)", s.Name(), Clip(s.ID(), len("sha256:")+12)))
 			}
 		}
 		return signers
@@ -316,7 +316,7 @@ func (p *ruleParser) named(at string, s Signer) {
 		if s.Key != nil {
 			return s.Key.String()
 		}
-		return fmt.Sprintf("identity %q", clip(s.Identity.Name, 200))
+		return fmt.Sprintf("identity %q", Clip(s.Identity.Name, 200))
 	}
 	if other, ok := p.names[s.Name()]; ok && other.ID() != s.ID() {
 		p.report(at, "%s has the same name as the different %s; names tell signers apart in every report", describe(s), describe(other))

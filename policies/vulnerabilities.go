@@ -31,7 +31,7 @@ const clockSkew = 5 * time.Minute
 
 func (p *ruleParser) vulnerabilities(at, uri string, d VulnerabilityDemand) *VulnerabilityDemand {
 	if uri != typeVulnerability {
-		p.report(at, "is asked of the type %q, which is no vulnerability scan; its type is vuln", clip(uri, 200))
+		p.report(at, "is asked of the type %q, which is no vulnerability scan; its type is vuln", Clip(uri, 200))
 	}
 	if len(d.Max) == 0 && d.MaxAge == 0 {
 		p.report(at, "asks nothing; name a severity under max, or maxAge, or take it out")
@@ -42,7 +42,7 @@ func (p *ruleParser) vulnerabilities(at, uri string, d VulnerabilityDemand) *Vul
 	for _, name := range slices.Sorted(maps.Keys(d.Max)) {
 		switch {
 		case severities[name] != name:
-			p.report(at+".max", "%q is no severity; critical, high, medium, low, negligible and unknown are", clip(name, 60))
+			p.report(at+".max", "%q is no severity; critical, high, medium, low, negligible and unknown are", Clip(name, 60))
 		case d.Max[name] < 0:
 			p.report(at+".max."+name, "%d is negative; write how many findings are tolerated, 0 for none", d.Max[name])
 		}
@@ -107,7 +107,7 @@ func countFindings(result any) (map[string]int, error) {
 			word, _ := severity(finding).(string)
 			known, ok := severities[strings.ToLower(word)]
 			if !ok {
-				return fmt.Errorf("it has a finding of severity %q, which is not known", clip(word, 60))
+				return fmt.Errorf("it has a finding of severity %q, which is not known", Clip(word, 60))
 			}
 			counts[known]++
 		}

@@ -47,7 +47,7 @@ func readBundle(raw []byte) (_ *bundled, err error) {
 	}
 	b.envelope = envelope.RawEnvelope()
 	if b.envelope.PayloadType != payloadType {
-		return nil, fmt.Errorf("its envelope holds %q, which is no in-toto statement (%s)", clip(b.envelope.PayloadType, 100), payloadType)
+		return nil, fmt.Errorf("its envelope holds %q, which is no in-toto statement (%s)", policies.Clip(b.envelope.PayloadType, 100), payloadType)
 	}
 	if n := len(b.envelope.Signatures); n != 1 {
 		return nil, fmt.Errorf("its envelope has %d signatures, and one is read", n)

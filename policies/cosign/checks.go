@@ -124,7 +124,7 @@ func anchored(pattern string) (string, error) {
 		return "", nil
 	}
 	if _, err := regexp.Compile(pattern); err != nil {
-		return "", fmt.Errorf("pattern %q: %w", clip(pattern, 100), err)
+		return "", fmt.Errorf("pattern %q: %w", policies.Clip(pattern, 100), err)
 	}
 	return `\A(?:` + pattern + `)\z`, nil
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawl-dev/pawl/internal/oci"
+	"github.com/pawl-dev/pawl/policies"
 )
 
 const (
@@ -160,4 +161,4 @@ func (l *looking) unless(err error, p place, what string) error {
 	return err
 }
 
-func short(h v1.Hash) string { return clip(h.Hex, 12) }
+func short(h v1.Hash) string { return policies.Clip(h.Hex, 12) }

@@ -159,7 +159,7 @@ func (l *looking) bundle(ctx context.Context, what string, raw []byte) {
 		}
 	default:
 		// Any valid attestation would satisfy the library.
-		l.reject(referrers, fmt.Sprintf("%s: it attests %q, which is no signature of an image (%s)", what, clip(b.statement.PredicateType, 100), signatureType))
+		l.reject(referrers, fmt.Sprintf("%s: it attests %q, which is no signature of an image (%s)", what, policies.Clip(b.statement.PredicateType, 100), signatureType))
 	}
 }
 
@@ -212,7 +212,7 @@ func (l *looking) try(
 	case byIdentity != nil:
 		l.reject(p, fmt.Sprintf("%s: %v", what, byIdentity))
 	case claims != nil:
-		l.reject(p, fmt.Sprintf("%s: its certificate is of %q by issuer %q, whom no rule names", what, clip(claims.SubjectAlternativeName, 200), clip(claims.Issuer, 100)))
+		l.reject(p, fmt.Sprintf("%s: its certificate is of %q by issuer %q, whom no rule names", what, policies.Clip(claims.SubjectAlternativeName, 200), policies.Clip(claims.Issuer, 100)))
 	case problem != nil:
 		l.reject(p, fmt.Sprintf("%s: %v", what, problem))
 	case byKey != nil:

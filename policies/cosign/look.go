@@ -195,7 +195,7 @@ func (l *looking) enough() bool {
 func (l *looking) reject(p place, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.found[p].rejected = append(l.found[p].rejected, clip(reason, 400))
+	l.found[p].rejected = append(l.found[p].rejected, policies.Clip(reason, 400))
 }
 
 // cut notes that not all of a place is looked at, and why.

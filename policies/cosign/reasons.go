@@ -66,10 +66,3 @@ func explain(err error) error {
 	}
 	return err
 }
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
-}

@@ -11,6 +11,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	cosigntypes "github.com/sigstore/cosign/v2/pkg/types"
+
+	"github.com/pawl-dev/pawl/policies"
 )
 
 // The payload type of an in-toto statement in an envelope, and the two
@@ -58,7 +60,7 @@ func readStatement(raw []byte) (statement, error) {
 	var kind string
 	s := statement{Predicate: fields["predicate"]}
 	if json.Unmarshal(fields["_type"], &kind) != nil || !slices.Contains(statementTypes, kind) {
-		return statement{}, fmt.Errorf("it holds no in-toto statement of version 0.1 or 1 (_type is %s)", clip(string(fields["_type"]), 100))
+		return statement{}, fmt.Errorf("it holds no in-toto statement of version 0.1 or 1 (_type is %s)", policies.Clip(string(fields["_type"]), 100))
 	}
 	if json.Unmarshal(fields["predicateType"], &s.PredicateType) != nil || s.PredicateType == "" {
 		return statement{}, errors.New("its statement has no predicateType")
@@ -100,7 +102,7 @@ func unambiguous(raw []byte) error {
 		case '}', ']':
 			last := len(begins) - 1
 			if twice := repeated(names[begins[last]:]); twice != nil {
-				return fmt.Errorf("its statement has the name %q twice in one object", clip(string(twice), 100))
+				return fmt.Errorf("its statement has the name %q twice in one object", policies.Clip(string(twice), 100))
 			}
 			names, begins = names[:begins[last]], begins[:last]
 		case '"':

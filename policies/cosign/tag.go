@@ -201,7 +201,7 @@ func (t tagged) envelope() (dsse.Envelope, error) {
 		return dsse.Envelope{}, errors.New("it is no envelope of an attestation")
 	}
 	if e.PayloadType != payloadType {
-		return dsse.Envelope{}, fmt.Errorf("its envelope holds %q, which is no in-toto statement (%s)", clip(e.PayloadType, 100), payloadType)
+		return dsse.Envelope{}, fmt.Errorf("its envelope holds %q, which is no in-toto statement (%s)", policies.Clip(e.PayloadType, 100), payloadType)
 	}
 	return e, nil
 }
