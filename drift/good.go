@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -119,7 +120,8 @@ func DecodeGood(content []byte) (Good, error) {
 		return fail(fmt.Errorf("it unpacks to more than %d MiB", maxGoodText>>20))
 	}
 	var stored storedGood
-	if err := json.Unmarshal(text, &stored); err != nil {
+	// Kubernetes' decoder keeps whole numbers whole, as rendering did.
+	if err := utiljson.Unmarshal(text, &stored); err != nil {
 		// The decoder's words may quote a Secret.
 		return fail(errors.New("it is no JSON of the form that was written"))
 	}
@@ -135,30 +137,10 @@ func DecodeGood(content []byte) (Good, error) {
 		Terms:   Terms{Environment: stored.Environment, Demands: stored.Demands, Health: health}, Evidence: stored.Evidence, At: stored.At,
 	}
 	for _, o := range stored.Objects {
-		g.Release.Objects = append(g.Release.Objects, &unstructured.Unstructured{Object: wholeNumbers(o).(map[string]any)})
+		g.Release.Objects = append(g.Release.Objects, &unstructured.Unstructured{Object: o})
 	}
 	if len(g.Release.Objects) == 0 {
 		return fail(errors.New("it has no objects"))
 	}
 	return g, nil
-}
-
-// wholeNumbers makes the numbers of decoded JSON those of Kubernetes: int64
-// where they are whole.
-func wholeNumbers(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		for key, child := range v {
-			v[key] = wholeNumbers(child)
-		}
-	case []any:
-		for i, child := range v {
-			v[i] = wholeNumbers(child)
-		}
-	case float64:
-		if whole := int64(v); float64(whole) == v {
-			return whole
-		}
-	}
-	return value
 }
