@@ -3,7 +3,6 @@ package drift
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,15 +92,11 @@ func (g Good) Encode() ([]byte, error) {
 		e.Attestations = slices.DeleteFunc(slices.Clone(e.Attestations), func(a policies.Attestation) bool { return len(a.Predicate) > maxKeptPredicate })
 		stored.Evidence = append(stored.Evidence, e)
 	}
-	var out bytes.Buffer
-	packed := gzip.NewWriter(&out)
-	if err := json.NewEncoder(packed).Encode(stored); err != nil {
+	content, err := encode(stored)
+	if err != nil {
 		return nil, fmt.Errorf("%s: writing a good release: %w", g.Release.Target, err)
 	}
-	if err := packed.Close(); err != nil {
-		return nil, fmt.Errorf("%s: writing a good release: %w", g.Release.Target, err)
-	}
-	return out.Bytes(), nil
+	return content, nil
 }
 
 // DecodeGood reads what Encode wrote, and refuses anything else. What it says

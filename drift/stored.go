@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/pawl-dev/pawl/gitsync"
@@ -185,9 +186,19 @@ func storedEntryOf(id ObjectID, e Entry) storedEntry {
 	return storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted, e.Leaving}
 }
 
+// packers are used again: each takes most of a megabyte, and a commit may change
+// a thousand targets.
+var packers = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
+
+// encode writes gzipped JSON.
 func encode(stored any) ([]byte, error) {
+	packed := packers.Get().(*gzip.Writer)
+	defer func() {
+		packed.Reset(io.Discard) // nothing of it stays
+		packers.Put(packed)
+	}()
 	var out bytes.Buffer
-	packed := gzip.NewWriter(&out)
+	packed.Reset(&out)
 	if err := json.NewEncoder(packed).Encode(stored); err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ type inventories struct {
 // stored is an inventory as it is in the cluster.
 type stored struct {
 	inventory drift.Inventory
-	object    *corev1.ConfigMap // without data
+	object    *corev1.ConfigMap // without data and managedFields
 	parts     []drift.Part      // that it is in; none: it is whole
 	// err says that an inventory must not be used or replaced.
 	err error
@@ -162,7 +162,7 @@ func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) {
 			Msg("an inventory cannot be read; nothing is pruned for its target, and it is made anew from the next release that is applied")
 		known.inventory = drift.Inventory{}
 	}
-	object.BinaryData, object.Data = nil, nil
+	object.BinaryData, object.Data, object.ManagedFields = nil, nil, nil
 	known.object = object
 	s.known[object.Name] = known
 }
@@ -263,7 +263,7 @@ func (s *inventories) write(ctx context.Context, t *target, name string, known *
 	if err != nil {
 		return nil, err
 	}
-	written.BinaryData = nil
+	written.BinaryData, written.ManagedFields = nil, nil
 	return &stored{inventory: inv.Clone(), object: written, parts: parts}, nil
 }
 

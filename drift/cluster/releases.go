@@ -74,7 +74,7 @@ type goodIndex struct {
 	Target   string         `json:"target"`
 	Releases []goodEntry    `json:"releases"`
 	Hold     *drift.Hold    `json:"hold,omitempty"`
-	object   *corev1.Secret // without data
+	object   *corev1.Secret // without data and managedFields
 }
 
 type goodEntry struct {
@@ -251,7 +251,7 @@ func (r *releases) readIndex(ctx context.Context, name string, t environments.Ta
 		if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
 			index = &goodIndex{Target: t.String()} // written anew with the next good release
 		}
-		object.Data = nil
+		object.Data, object.ManagedFields = nil, nil
 		index.object = object
 	}
 	r.mu.Lock()
@@ -274,7 +274,7 @@ func (r *releases) list(ctx context.Context) error {
 		if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
 			continue // as if there were none: it is written anew with the next good release
 		}
-		object.Data = nil
+		object.Data, object.ManagedFields = nil, nil
 		index.object = object
 		known[object.Name] = index
 	}
@@ -365,7 +365,7 @@ func (r *releases) save(ctx context.Context, name string, index *goodIndex) erro
 	if err != nil {
 		return fmt.Errorf("%s: storing which releases were good (Secret %s/%s): %w", index.Target, r.namespace, name, err)
 	}
-	written.Data = nil
+	written.Data, written.ManagedFields = nil, nil
 	index.object = written
 	r.known[name] = index
 	return nil

@@ -156,7 +156,7 @@ func (c *Cluster) take(object any) {
 	asked := text != "" && known.object.Annotations[annotationRequest] != text
 	if known.object.ResourceVersion != secret.ResourceVersion && asked {
 		index := *known
-		secret.Data = nil
+		secret.Data, secret.ManagedFields = nil, nil
 		index.object = secret
 		r.known[secret.Name] = &index
 	}
