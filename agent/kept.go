@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -321,13 +322,25 @@ func (k *kept) settle(s *promote.TargetState) {
 // fixForward is the way out where a release stays though it failed.
 const fixForward = "Fix forward on the branch, or merge a revert."
 
+// maxFailures is of how many failed objects it is told what they say: each may
+// say a lot, and all of it is stored and shown in many places.
+const maxFailures = 5
+
 // failures joins what the failed objects say.
 func failures(h drift.Health) string {
 	var said []string
+	more := 0
 	for _, o := range h.Objects {
-		if o.Status == drift.Failed {
+		switch {
+		case o.Status != drift.Failed:
+		case len(said) < maxFailures:
 			said = append(said, o.Object.String()+": "+o.Message)
+		default:
+			more++
 		}
+	}
+	if more > 0 {
+		said = append(said, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(said, "; ")
 }

@@ -40,6 +40,16 @@ type Hold struct {
 	At time.Time
 }
 
+// maxHoldWhy bounds what is stored of why: a Secret that is too large would be
+// refused, and without its hold no release returns.
+const maxHoldWhy = 16 << 10
+
+func (h Hold) MarshalJSON() ([]byte, error) {
+	type stored Hold
+	h.Why = policies.Clip(h.Why, maxHoldWhy)
+	return utiljson.Marshal(stored(h))
+}
+
 // RollbackRequest is what a person asks of a target.
 type RollbackRequest struct {
 	// To is a commit, or the beginning of one, whose good release is to return;

@@ -207,6 +207,8 @@ func TestAHoldIsRememberedUntilItIsLifted(t *testing.T) {
 	if held() == nil {
 		t.Error("remembering a release lifts the hold")
 	}
+	want.Why = strings.Repeat("pod web: exit 1; ", 100_000)
+	hold(&want) // a Secret holds 1 MiB
 	hold(nil)
 	w.restart()
 	if h := held(); h != nil || h.Held("sha256:bad") {
