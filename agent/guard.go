@@ -25,7 +25,9 @@ func (g *guard) look(ctx context.Context, j job) {
 	}
 	now, ok := a.board.toWatch(j.target, j.environment)
 	if g.stop != nil {
-		if now.Release == g.watched.Release && reflect.DeepEqual(now.Environment, g.watched.Environment) {
+		same := now
+		same.Since = g.watched.Since // healthy again is no other release
+		if reflect.DeepEqual(same, g.watched) {
 			return
 		}
 		g.stop()

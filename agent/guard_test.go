@@ -176,3 +176,17 @@ func TestGatesWatchOneReleaseOfATargetAndNoneAnew(t *testing.T) {
 		w.expect("the stage", w.state(web).Stage, "healthy")
 	})
 }
+
+func TestGatesWatchATargetThatMoves(t *testing.T) {
+	withGates(t, shop(), func(w *world, g *alarm) {
+		w.push(map[string]string{
+			"pawl.yaml":                       strings.Replace(pipeline("", ""), "apps/{app}/{env}", "live/{env}/{app}", 1),
+			"live/dev/web/kustomization.yaml": overlay(hexOf("a")), "live/staging/web/kustomization.yaml": overlay(hexOf("a")),
+		})
+		moved := web
+		moved.Overlay = "live/dev/web"
+		w.expect("watched", g.of("dev/web"), "[dev/web 2]")
+		g.turn(t, "dev/web 2", "latency")
+		w.expect("the reason", w.state(moved).Problem.Reason, "GateFailed")
+	})
+}
