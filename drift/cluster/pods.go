@@ -266,7 +266,8 @@ func (p *podWatch) blame(k *kept, cause drift.Cause) {
 			cause.Message = k.cause.Message // they differ in the made-up names of pods only
 		} else {
 			k.refused = time.Now()
-			time.AfterFunc(cause.Grace, func() { p.c.tellAgain(k.target) })
+			t := k.target // another one by then, perhaps
+			time.AfterFunc(cause.Grace, func() { p.c.tellAgain(t) })
 		}
 	}
 	if cause != k.cause {
