@@ -55,9 +55,9 @@ type Config struct {
 
 // HealthConfig is how the agent tells what is healthy.
 type HealthConfig struct {
-	// The last lines of the log of a container that crashes are told with it, in
-	// checks, on GitHub and in notifications. Logs may hold secrets. It needs a
-	// right to logs.
+	// The last lines of the log of a container that crashes are told with it: in
+	// checks on GitHub, in the agent's log and state, and in the Secret that notes
+	// why a release is held. Logs may hold secrets. It needs a right to logs.
 	PodLogs bool `json:"podLogs,omitempty"`
 }
 
