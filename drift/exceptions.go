@@ -246,6 +246,50 @@ func (x *Exceptions) Disown(live *unstructured.Unstructured) []any {
 	return entries
 }
 
+// Uproots reports whether applying the body would remove what live has of the
+// ignored fields. The API server removes a map or list that its owner no longer
+// declares with all that is in it, save what others own; what nobody owns goes too.
+func (x *Exceptions) Uproots(live *unstructured.Unstructured, body []byte) (bool, error) {
+	content, err := contentOf(body)
+	if err != nil {
+		return false, err
+	}
+	owned, _ := split(live)
+	return slices.ContainsFunc(x.fields, func(f fieldPath) bool {
+		return len(f.find(live.Object)) > 0 && f.uprooted(owned, content)
+	}), nil
+}
+
+// uprooted reports whether one of the field's parents is owned and not in content.
+func (p fieldPath) uprooted(owned map[string]any, content any) bool {
+	for _, e := range p.elements[:len(p.elements)-1] {
+		key := ""
+		for k := range owned {
+			if isKey(k, e) {
+				key = k
+			}
+		}
+		if key == "" {
+			return false
+		}
+		owned, _ = owned[key].(map[string]any)
+		var child any
+		switch c := content.(type) {
+		case map[string]any:
+			child = c[e.text]
+		case []any:
+			if i := e.items(c); len(i) > 0 {
+				child = c[i[0]]
+			}
+		}
+		if child == nil {
+			return true
+		}
+		content = child
+	}
+	return false
+}
+
 // Problems says which of the fields cannot be left to others by themselves,
 // by an answer to applying them: lists and maps that the API server keeps as
 // one value.

@@ -3,6 +3,8 @@ package drift
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -183,6 +185,42 @@ spec: {replicas: 2, template: {spec: {containers: [{name: web, image: a, resourc
 	o.Object["metadata"].(map[string]any)["managedFields"].([]any)[1].(map[string]any)["fieldsV1"] = tree(t, `{"f:spec":{"f:paused":{}}}`)
 	if again := w.Exceptions.Disown(o); again != nil {
 		t.Errorf("there is nothing to give up, but got %v", again)
+	}
+}
+
+// catalogue 98
+func TestWhatGoesWithItsParentsIsFound(t *testing.T) {
+	t.Parallel()
+	const item = `k:{"port":81,"protocol":"TCP"}`
+	for name, c := range map[string]struct {
+		path, owned, live, body string
+		want                    bool
+	}{
+		"a sibling is still declared":   {"data.cert", `{"f:data":{"f:other":{}}}`, `{"data":{"cert":"1","other":"2"}}`, `{"data":{"other":"3"}}`, false},
+		"the last sibling leaves":       {"data.cert", `{"f:data":{"f:other":{}}}`, `{"data":{"cert":"1","other":"2"}}`, `{}`, true},
+		"ignored from now on, alone":    {"data.cert", `{"f:data":{"f:cert":{}}}`, `{"data":{"cert":"1"}}`, `{}`, true},
+		"nothing beside it was ours":    {"data.cert", `{"f:metadata":{"f:labels":{"f:a":{}}}}`, `{"data":{"cert":"1"}}`, `{}`, false},
+		"the parent alone was declared": {"data.cert", `{"f:data":{}}`, `{"data":{"cert":"1"}}`, `{}`, true},
+		"it is not there":               {"data.cert", `{"f:data":{"f:other":{}}}`, `{"data":{"other":"2"}}`, `{}`, false},
+		"a parent further up leaves":    {"spec.a.b.c", `{"f:spec":{"f:a":{"f:b":{"f:d":{}}},"f:x":{}}}`, `{"spec":{"a":{"b":{"c":1,"d":1}},"x":1}}`, `{"spec":{"x":1}}`, true},
+		"an item, the last other leaves": {"spec.ports[port=81,protocol=TCP]", `{"f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{}}}}}`,
+			`{"spec":{"ports":[{"port":81,"protocol":"TCP"},{"port":80,"protocol":"TCP"}]}}`, `{"spec":{}}`, true},
+		"a field of an item that stays": {"spec.ports[port=81,protocol=TCP].nodePort", `{"f:spec":{"f:ports":{` + strconv.Quote(item) + `:{".":{},"f:port":{},"f:name":{}}}}}`,
+			`{"spec":{"ports":[{"port":81,"protocol":"TCP","name":"a","nodePort":1}]}}`, `{"spec":{"ports":[{"port":81}]}}`, false},
+		"a map of an item that leaves": {"spec.ports[port=81,protocol=TCP].a.b", `{"f:spec":{"f:ports":{` + strconv.Quote(item) + `:{".":{},"f:port":{},"f:a":{"f:c":{}}}}}}`,
+			`{"spec":{"ports":[{"port":81,"protocol":"TCP","a":{"b":1,"c":1}}]}}`, `{"spec":{"ports":[{"port":81}]}}`, true},
+	} {
+		p, err := parseFieldPath(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := object(t, `{apiVersion: v1, kind: Any}`)
+		maps.Copy(live.Object, tree(t, c.live).(map[string]any))
+		live.Object["metadata"] = map[string]any{"managedFields": []any{map[string]any{"manager": "pawl", "operation": "Apply", "fieldsV1": tree(t, c.owned)}}}
+		body := strings.Replace(`{"apiVersion":"v1","kind":"Any",`+c.body[1:], ",}", "}", 1)
+		if got, err := (&Exceptions{fields: []fieldPath{p}}).Uproots(live, []byte(body)); got != c.want || err != nil {
+			t.Errorf("%s: got %v, %v", name, got, err)
+		}
 	}
 }
 

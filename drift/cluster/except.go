@@ -40,14 +40,38 @@ func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, id drift.Obj
 	if err != nil {
 		return nil, err
 	}
+	uproots, err := except.Uproots(live, body)
+	if err != nil {
+		return nil, err
+	}
+	if uproots {
+		return c.putWithLive(ctx, t, k, id, live, except)
+	}
 	if live, err = c.disown(ctx, t, k, id, live, except); err != nil {
 		return nil, err
 	}
 	// Should it be gone by now, it must not be made without the ignored fields.
-	if body, err = withUID(body, live.GetUID()); err != nil {
+	if body, err = of(body, live.GetUID(), ""); err != nil {
 		return nil, err
 	}
 	return c.applyOver(ctx, t, k, id, body)
+}
+
+// putWithLive declares what is ignored as it is now, as that would go with its
+// parents otherwise, and gives it up again. Cut off between the two requests,
+// the object differs from what is noted of it, and the next write gives it up.
+func (c *Cluster) putWithLive(ctx context.Context, t *target, k kind, id drift.ObjectID, live *unstructured.Unstructured, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+	body, err := except.Over(live)
+	if err == nil { // a value that changed since it was read must not be written over
+		body, err = of(body, live.GetUID(), live.GetResourceVersion())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if live, err = c.applyOver(ctx, t, k, id, body); err != nil {
+		return nil, err
+	}
+	return c.disown(ctx, t, k, id, live, except)
 }
 
 // disown gives up the ignored fields.
@@ -63,12 +87,15 @@ func (c *Cluster) disown(ctx context.Context, t *target, k kind, id drift.Object
 	return after, nil
 }
 
-func withUID(body []byte, uid types.UID) ([]byte, error) {
+// of makes a body one for this very object, and for this version of it unless
+// that is empty.
+func of(body []byte, uid types.UID, version string) ([]byte, error) {
 	o := &unstructured.Unstructured{}
 	if err := o.UnmarshalJSON(body); err != nil {
 		return nil, err
 	}
 	o.SetUID(uid)
+	o.SetResourceVersion(version)
 	return o.MarshalJSON()
 }
 
