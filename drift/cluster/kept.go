@@ -33,7 +33,7 @@ type kept struct {
 	since    time.Time
 	drifted  *unstructured.Unstructured
 	failing  bool
-	reported drift.Live
+	reported likeness
 	// repairs since window, so that one object cannot keep the agent busy.
 	repairs int
 	window  time.Time
@@ -67,7 +67,7 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 	}
 	reported := k.reported
 	if k.desired != wanted.Digest || k.applied != applied {
-		reported = drift.Live{}
+		reported = likeness{}
 	}
 	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
 	k.images, k.except = wanted.Images, wanted.Exceptions
@@ -100,7 +100,7 @@ func (c *Cluster) unkeep(k *kept) {
 
 // settled ends an episode of drift. c.mu is held.
 func (k *kept) settled() {
-	k.since, k.drifted, k.failing, k.reported = time.Time{}, nil, false, drift.Live{}
+	k.since, k.drifted, k.failing, k.reported = time.Time{}, nil, false, likeness{}
 }
 
 // judge decides whether what was seen of a kept object is drift. object may be
@@ -166,9 +166,16 @@ func (c *Cluster) calm(k *kept) {
 	})
 }
 
-// reportable is what makes two states of a drifted object the same to people.
-func reportable(live drift.Live) drift.Live {
-	return drift.Live{State: live.State, UID: live.UID, Applied: live.Applied, Mark: live.Mark}
+// likeness is what makes two states of a drifted object the same to people.
+type likeness struct {
+	state   drift.State
+	uid     string
+	applied drift.Digest
+	mark    drift.Mark
+}
+
+func reportable(live drift.Live) likeness {
+	return likeness{live.State, live.UID, live.Applied, live.Mark}
 }
 
 // assess notes the health of a kept object. c.mu is held.
