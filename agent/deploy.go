@@ -105,7 +105,8 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: find out whether its release is held: %w", j.target, err)
 	}
-	if hold.Held(outline.Release.Digest) {
+	stays := hold.Stays(outline.Release.Digest)
+	if hold.Held(outline.Release.Digest) && !stays {
 		return true, a.stayBack(ctx, cluster, j, *hold)
 	}
 	if a.board.resume(j.target, j.revision.Commit, settings, outline.Release) {
@@ -142,6 +143,9 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	at(promote.StageApplying)
 	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.Health}
 	a.board.expect(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
+	if stays {
+		a.board.condemned(j.target, hold.Why)
+	}
 	terms.Word = word // which is good once, and not remembered
 	terms.Others = func(ctx context.Context) (*drift.Others, error) { return a.others(ctx, j, cluster) }
 	applied, err := cluster.Apply(ctx, verified, terms)
@@ -149,8 +153,10 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 		a.board.abandon(j.target)
 		return false, err
 	}
-	if err := cluster.Hold(ctx, j.target, nil); err != nil { // the branch has moved on
-		return false, err
+	if !stays { // the branch has moved on
+		if err := cluster.Hold(ctx, j.target, nil); err != nil {
+			return false, err
+		}
 	}
 	a.board.applied(j.target, j.revision.Commit, verified, applied)
 	if applied.Held != nil { // looked at again: somebody may delete it by hand

@@ -36,8 +36,8 @@ type Cluster interface {
 	Good(ctx context.Context, t environments.Target) ([]drift.Good, error)
 	// Discard makes a release, by its digest, none of the good ones any more.
 	Discard(ctx context.Context, t environments.Target, release string) error
-	// Hold notes which release a target is held back from, nil for none; Held
-	// tells.
+	// Hold notes which release a target is held back from, or which stays in it
+	// though it is good no more; nil for none. Held tells.
 	Hold(ctx context.Context, t environments.Target, h *drift.Hold) error
 	Held(ctx context.Context, t environments.Target) (*drift.Hold, error)
 	// Answer ends what a person asked for, which came by a notice.
@@ -54,7 +54,8 @@ type Cluster interface {
 // difference: it was good until then. So it is discarded from the good releases
 // first, then the last of those returns, once; the failed one is held, and stays
 // out of promotions. Where the environment does not roll back, or nothing may
-// return, it stays and the check fails. What the target was returned to is not
+// return, it stays and the check fails, also after a restart, until the branch
+// moves on or a person lifts that. What the target was returned to is not
 // watched: a gate that is wrong must not walk a target back through its history.
 type Gates interface {
 	// Watch looks at a release from when it is healthy until ctx ends: another one

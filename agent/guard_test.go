@@ -177,6 +177,48 @@ func TestGatesWatchOneReleaseOfATargetAndNoneAnew(t *testing.T) {
 	})
 }
 
+// What a gate said is no more to be had after a restart, and the release is healthy.
+func TestWhatAGateSaidOutlivesARestart(t *testing.T) {
+	files := shop()
+	files["pawl.yaml"] = pipeline(", rollback: {onFailure: off}", "")
+	t.Run("before", func(t *testing.T) {
+		withGates(t, files, func(w *world, g *alarm) {
+			g.turn(t, "dev/web 1", "latency")
+			hold := w.held["dev/web"]
+			if hold == nil || hold.Why != "latency" || !hold.Stays(w.releaseOf(files).Digest) {
+				t.Errorf("held is %+v", hold)
+			}
+			w.turns(web, drift.Progressing)
+			w.turns(web, drift.Current)
+			if w.held["dev/web"] != hold {
+				t.Error("it was noted again")
+			}
+		})
+	})
+	t.Run("after", func(t *testing.T) {
+		g := &alarm{watching: map[string]chan string{}}
+		inWorldWith(t, files, func(w *world) {
+			w.gates = g
+			w.held["dev/web"] = &drift.Hold{Release: w.releaseOf(files).Digest, Commit: "1", Why: "latency"}
+		}, func(w *world) {
+			w.expect("applies", w.count("dev/web 1"), 1)
+			s := w.state(web)
+			w.expect("stage, reason and text", string(s.Stage)+" "+s.Problem.Reason+" "+s.Problem.Text, "failed GateFailed latency")
+			w.expect("good releases", len(w.goods["dev/web"]), 0)
+			w.expect("watched", g.of("dev/web"), "[]")
+			w.push(map[string]string{"README.md": "x"})
+			w.expect("the reason", w.state(web).Problem.Reason, "GateFailed")
+			w.agent.Notice(drift.Notice{Target: environmentsTarget("dev", "web"), Rollback: &drift.RollbackRequest{By: "ada", Reason: "the gate was wrong", Lift: true}})
+			synctest.Wait()
+			w.expect("the stage once a person lifted it", w.state(web).Stage, "healthy")
+			w.expect("watched", g.of("dev/web"), "[dev/web 2]")
+			if w.held["dev/web"] != nil {
+				t.Error("the hold was not lifted")
+			}
+		})
+	})
+}
+
 func TestGatesWatchATargetThatMoves(t *testing.T) {
 	withGates(t, shop(), func(w *world, g *alarm) {
 		w.push(map[string]string{

@@ -77,6 +77,16 @@ func (b *board) expect(t environments.Target, s settings, g drift.Good, turned c
 	b.applying[t] = next
 }
 
+// condemned notes of the release that a target is about to have which gate
+// turned before a restart.
+func (b *board) condemned(t environments.Target, why string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.applying[t]; k != nil {
+		k.gate = why
+	}
+}
+
 // abandon forgets a release that could not be applied.
 func (b *board) abandon(t environments.Target) {
 	b.mu.Lock()

@@ -63,8 +63,8 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 		}
 		a.board.remembered(j.target, good.Release.Digest)
 	case failed != nil:
-		if failed.gate { // it was good before: nothing may return to it any more
-			if err := cluster.Discard(ctx, j.target, failed.release); err != nil {
+		if failed.gate {
+			if err := a.condemn(ctx, cluster, j.target, *failed); err != nil {
 				return fmt.Errorf("discard the release of %s, which is good no more: %w", failed.commit.Short(), err)
 			}
 		}
@@ -76,6 +76,23 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 		}
 	}
 	return nil
+}
+
+// condemn makes a release that was good none that anything may return to. The
+// verdict is stored first: a restart must not take the release for a good one
+// because it is healthy.
+func (a *Agent) condemn(ctx context.Context, cluster Cluster, t environments.Target, f failure) error {
+	hold, err := cluster.Held(ctx, t)
+	if err != nil {
+		return err
+	}
+	if !hold.Held(f.release) {
+		verdict := drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, At: a.now().UTC()}
+		if err := cluster.Hold(ctx, t, &verdict); err != nil {
+			return err
+		}
+	}
+	return cluster.Discard(ctx, t, f.release)
 }
 
 // notTurned tells that what a release's health asks for could not be done yet.

@@ -35,7 +35,8 @@ type Hold struct {
 	Release string // the content's digest
 	Commit  gitsync.Commit
 	Why     string
-	// To is the commit of the good release that the target was returned to.
+	// To is the commit of the good release that the target was returned to; empty
+	// where the release stays, though one of its gates turned.
 	To gitsync.Commit
 	At time.Time
 }
@@ -63,6 +64,9 @@ type RollbackRequest struct {
 
 // Held reports whether a release is the one that is held.
 func (h *Hold) Held(release string) bool { return h != nil && h.Release == release }
+
+// Stays reports whether a release is the one that is held, and runs all the same.
+func (h *Hold) Stays(release string) bool { return h.Held(release) && h.To == "" }
 
 // goodFormat changes when older agents could misread what is written.
 const goodFormat = 1
