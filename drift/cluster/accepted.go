@@ -16,22 +16,25 @@ import (
 // did; more calls cost no request.
 func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
 	s := &c.inventories
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		if err := s.list(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.list(ctx); err != nil {
+		return nil, err
 	}
+	s.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.known))
+	s.mu.Unlock()
 	var accepted []drift.Accepted
-	for _, name := range slices.Sorted(maps.Keys(s.known)) {
-		if s.known[name].stale {
-			if err := s.read(ctx, name); err != nil {
+	for _, name := range names {
+		known := s.of(name)
+		if known != nil && known.stale {
+			unlock := s.lock(name)
+			var err error
+			known, err = s.fresh(ctx, name)
+			unlock()
+			if err != nil {
 				return nil, err
 			}
 		}
-		known, ok := s.known[name]
-		if !ok {
+		if known == nil {
 			continue // deleted by hand
 		}
 		target, ok := c.targetOf(name, known)

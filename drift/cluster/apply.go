@@ -65,13 +65,9 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 		}
 	} // else the only write is its own trial: if it is refused, nothing was written
 
-	intended, grown := w.inventory.Intend(w.order, w.adopted)
-	if grown {
-		if err := c.inventories.save(ctx, w.target, intended); err != nil {
-			return drift.Applied{}, err
-		}
+	if err := c.intend(ctx, w); err != nil {
+		return drift.Applied{}, err
 	}
-	c.start(w, intended)
 	if err := c.writeStages(ctx, w, later); err != nil {
 		return drift.Applied{}, err
 	}
@@ -93,6 +89,22 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 // because its answer says whether the image that would run is the verified one.
 func (w *work) mustTry(s *drift.Step) bool {
 	return w.live[s.Object].State == drift.Absent || w.adopted[s.Object] || w.wanted[s.Object].Recreate || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
+}
+
+// intend stores what may exist from the first write on, and starts the release.
+// What a repair made meanwhile is not noted in between: that would be without
+// what is intended.
+func (c *Cluster) intend(ctx context.Context, w *work) error {
+	w.target.storing.Lock()
+	defer w.target.storing.Unlock()
+	intended, grown := w.inventory.Intend(w.order, w.adopted)
+	if grown {
+		if err := c.inventories.save(ctx, w.target, intended); err != nil {
+			return err
+		}
+	}
+	c.start(w, intended)
+	return nil
 }
 
 // start makes the release the one that is kept. From here on what is
@@ -187,7 +199,10 @@ func (c *Cluster) tryLater(ctx context.Context, w *work, later []*drift.Step) er
 	if errors.As(err, &refused) && w.redefines() {
 		// A definition that was changed stays established, and nothing tells when
 		// its new schema is used. So a refusal is believed only after a while.
-		_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, schemaTimeout, false, func(ctx context.Context) (bool, error) {
+		bounded, cancel := context.WithTimeout(ctx, schemaTimeout)
+		defer cancel()
+		again := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 1.5, Steps: 10, Cap: time.Second}
+		_ = again.DelayFunc().Until(bounded, false, true, func(context.Context) (bool, error) {
 			_, err = c.try(ctx, w, later, false)
 			return !errors.As(err, &refused), nil
 		})

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -31,9 +32,10 @@ const (
 
 // inventories keeps each target's inventory in a ConfigMap of the agent's
 // namespace, and a large one in more of them: there are only names and digests
-// in it. All of them are read once, in two requests; after that the agent is the only one who writes them,
-// and the resourceVersion guards against an agent that does not know it no
-// longer is.
+// in it. All of them are read at first, in two requests, and one again where
+// somebody else wrote it or an answer was lost. Else the agent is the only one
+// who writes them, and the resourceVersion guards against an agent that does not
+// know it no longer is.
 type inventories struct {
 	configMaps corev1client.ConfigMapInterface
 	namespace  string
@@ -41,13 +43,50 @@ type inventories struct {
 	partBytes  int
 	log        zerolog.Logger
 
-	mu    sync.Mutex
+	// listing is held while all are read for the first time.
+	listing sync.Mutex
+
+	mu    sync.Mutex         // no request is made under it
 	known map[string]*stored // by the ConfigMap's name; nil: not read yet
 	// unsure are inventories that were sent and not answered, by the ConfigMap's
 	// name: they may be stored or not.
 	unsure map[string]drift.Inventory
 	// surplus are ConfigMaps that no inventory may need any more, by its name.
 	surplus map[string][]string
+	// busy has those that are being read or written. One target never waits for
+	// another.
+	busy map[string]*sync.Mutex
+}
+
+// lock is held while one inventory is read or written.
+func (s *inventories) lock(name string) (unlock func()) {
+	s.mu.Lock()
+	one := s.busy[name]
+	if one == nil {
+		one = &sync.Mutex{}
+		s.busy[name] = one
+	}
+	s.mu.Unlock()
+	one.Lock()
+	return one.Unlock
+}
+
+// of is what is known of one inventory, nil if there is none.
+func (s *inventories) of(name string) *stored {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[name]
+}
+
+// set notes what is known of one inventory. It is locked.
+func (s *inventories) set(name string, known *stored) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known == nil {
+		delete(s.known, name)
+	} else {
+		s.known[name] = known
+	}
 }
 
 // stored is an inventory as it is in the cluster.
@@ -78,25 +117,19 @@ func inventoryName(mark drift.Mark) string {
 
 // load returns the inventory of a target as it is stored, empty if there is none.
 func (s *inventories) load(ctx context.Context, t *target) (drift.Inventory, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		if err := s.list(ctx); err != nil {
-			return drift.Inventory{}, err
-		}
+	if err := s.list(ctx); err != nil {
+		return drift.Inventory{}, err
 	}
 	name := inventoryName(t.mark)
+	defer s.lock(name)()
 	if err := s.settle(ctx, name); err != nil {
 		return drift.Inventory{}, err
 	}
-	if known := s.known[name]; known != nil && known.stale {
-		if err := s.read(ctx, name); err != nil {
-			return drift.Inventory{}, err
-		}
-	}
-	known, ok := s.known[name]
+	known, err := s.fresh(ctx, name)
 	switch {
-	case !ok:
+	case err != nil:
+		return drift.Inventory{}, err
+	case known == nil:
 		return drift.Inventory{Target: t.name, Entries: map[drift.ObjectID]drift.Entry{}}, nil
 	case known.err != nil:
 		return drift.Inventory{}, known.err
@@ -106,7 +139,24 @@ func (s *inventories) load(ctx context.Context, t *target) (drift.Inventory, err
 	return inv, nil
 }
 
+// fresh is what is known of one inventory, read again if somebody else wrote it. It is locked.
+func (s *inventories) fresh(ctx context.Context, name string) (*stored, error) {
+	if known := s.of(name); known == nil || !known.stale {
+		return known, nil
+	}
+	return s.read(ctx, name)
+}
+
+// list reads all inventories, unless that was done.
 func (s *inventories) list(ctx context.Context) error {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	s.mu.Lock()
+	done := s.known != nil
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	list, err := s.configMaps.List(ctx, metav1.ListOptions{LabelSelector: labelInventory + "=" + s.agent})
@@ -118,40 +168,44 @@ func (s *inventories) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.known, s.unsure, s.surplus = map[string]*stored{}, map[string]drift.Inventory{}, map[string][]string{}
+	known := map[string]*stored{}
 	for i := range list.Items {
-		s.take(&list.Items[i], parts)
+		known[list.Items[i].Name] = s.take(&list.Items[i], parts)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known, s.unsure, s.surplus = known, map[string]drift.Inventory{}, map[string][]string{}
 	for name := range parts {
 		s.spare(headOf(name), name)
 	}
 	return nil
 }
 
-// read reads one inventory again.
-func (s *inventories) read(ctx context.Context, name string) error {
+// read reads one inventory again. It is locked.
+func (s *inventories) read(ctx context.Context, name string) (*stored, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	var known *stored
 	object, err := s.configMaps.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		delete(s.known, name)
 	case err != nil:
-		return fmt.Errorf("reading the inventory in ConfigMap %s/%s: %w", s.namespace, name, err)
+		return nil, fmt.Errorf("reading the inventory in ConfigMap %s/%s: %w", s.namespace, name, err)
 	default:
 		parts, err := s.readParts(ctx, object)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.take(object, parts)
+		known = s.take(object, parts)
 	}
-	return nil
+	s.set(name, known)
+	return known, nil
 }
 
 // take reads one ConfigMap. One that cannot be read is treated as lost:
 // nothing is pruned by it, and the next apply writes a new one. What it named
 // and the release no longer has stays in the cluster.
-func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) {
+func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) *stored {
 	inv, in, err := drift.DecodeInventory(object.BinaryData[inventoryKey], func(name string) []byte { return parts[name] })
 	known := &stored{inventory: inv, parts: in}
 	switch {
@@ -164,7 +218,7 @@ func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) {
 	}
 	object.BinaryData, object.Data, object.ManagedFields = nil, nil, nil
 	known.object = object
-	s.known[object.Name] = known
+	return known
 }
 
 // save stores an inventory, if it differs from what is stored. Ended at any
@@ -173,13 +227,12 @@ func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) {
 // more goes last.
 func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) error {
 	name := inventoryName(t.mark)
-	s.mu.Lock()
-	err := s.settle(ctx, name)
-	known := s.known[name]
-	s.mu.Unlock()
-	switch {
-	case err != nil:
+	defer s.lock(name)()
+	if err := s.settle(ctx, name); err != nil {
 		return err
+	}
+	known := s.of(name)
+	switch {
 	case known == nil:
 	case known.err != nil:
 		return known.err
@@ -194,45 +247,46 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 	if known != nil && apierrors.IsNotFound(err) { // deleted by hand; memory has it all
 		next, err = s.write(ctx, t, name, nil, inv)
 	}
-	s.mu.Lock()
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		s.known[name] = &stored{stale: true}
-		err = fmt.Errorf("%s: %w (ConfigMap %s/%s)", t.name, errStale, s.namespace, name)
+		s.set(name, &stored{stale: true})
+		return fmt.Errorf("%s: %w (ConfigMap %s/%s)", t.name, errStale, s.namespace, name)
 	case err != nil:
 		if passing(err) {
+			s.mu.Lock()
 			s.unsure[name] = inv
+			s.mu.Unlock()
 		}
-		err = fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
-	default:
-		s.known[name] = next
+		return fmt.Errorf("%s: storing its inventory (ConfigMap %s/%s): %w", t.name, s.namespace, name, err)
 	}
-	s.mu.Unlock()
-	if err == nil {
-		s.sweep(ctx, name, next.parts)
-	}
-	return err
+	s.set(name, next)
+	s.sweep(ctx, name, next.parts)
+	return nil
 }
 
 // settle finds out whether what was sent is stored, where no answer told. What
-// then is stored is our own, and no reason to wait for the next apply. s.mu is held.
+// then is stored is our own, and no reason to wait for the next apply. It is locked.
 func (s *inventories) settle(ctx context.Context, name string) error {
-	sent, ok := s.unsure[name]
-	if !ok {
+	s.mu.Lock()
+	sent, unsure := s.unsure[name]
+	before := s.known[name]
+	s.mu.Unlock()
+	if !unsure {
 		return nil
 	}
-	before := s.known[name]
-	if err := s.read(ctx, name); err != nil {
+	known, err := s.read(ctx, name)
+	if err != nil {
 		return err
 	}
+	s.mu.Lock()
 	delete(s.unsure, name)
-	known := s.known[name]
-	if known == nil || known.err != nil || before != nil && known.object.ResourceVersion == before.object.ResourceVersion {
+	s.mu.Unlock()
+	if known == nil || known.err != nil || before != nil && !before.stale && known.object.ResourceVersion == before.object.ResourceVersion {
 		return nil
 	}
 	found := known.inventory.Clone()
 	if found.Target = sent.Target; !found.Equal(sent) {
-		s.known[name] = &stored{stale: true}
+		s.set(name, &stored{stale: true})
 	}
 	return nil
 }
@@ -288,8 +342,8 @@ func (c *Cluster) remember(k *kept) {
 	c.flush(k.target)
 }
 
-// flushDelay gathers what changes at about the same time.
-const flushDelay = 100 * time.Millisecond
+// flushes gathers what changes at about the same time, and tries again what failed.
+var flushes = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 10, Cap: lastRetry}
 
 // flush stores the inventory soon. c.mu is held.
 func (c *Cluster) flush(t *target) {
@@ -298,28 +352,21 @@ func (c *Cluster) flush(t *target) {
 	}
 	t.flushing = true
 	c.spawn(func() {
-		for delay := flushDelay; ; delay = min(2*delay, lastRetry) {
-			select {
-			case <-time.After(delay):
-			case <-c.ctx.Done():
-				return
-			}
+		_ = flushes.DelayFunc().Until(c.ctx, false, true, func(ctx context.Context) (done bool, _ error) {
 			c.mu.Lock()
 			t.flushing = false
 			c.mu.Unlock()
-			err := c.store(c.ctx, t)
-			if err == nil || c.ctx.Err() != nil || errors.Is(err, errStale) {
-				return // what is stale is read, and then stored, by the next apply
+			err := c.store(ctx, t)
+			if err == nil || ctx.Err() != nil || errors.Is(err, errStale) {
+				return true, nil // what is stale is read, and then stored, by the next apply
 			}
 			c.options.Log.Error().Err(err).Str("target", t.name).Msg("what was put back could not be noted in the inventory; tried again")
 			c.mu.Lock()
-			if t.flushing { // another one has begun
-				c.mu.Unlock()
-				return
-			}
+			defer c.mu.Unlock()
+			another := t.flushing // has begun
 			t.flushing = true
-			c.mu.Unlock()
-		}
+			return another, nil
+		})
 	})
 }
 
