@@ -171,8 +171,8 @@ func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings,
 	if k == nil || k.release != r.Digest || k.done.applied.Held != nil || k.settings != s || k.returned != nil {
 		return false
 	}
-	if k.stuck != "" { // something may have changed about what may return
-		k.stuck = ""
+	if k.mayGoBack() && k.turned != nil { // something may have changed about what may return
+		k.stuck, k.delayed = "", ""
 		wake(k.turned)
 	}
 	b.show(t, commit, true)
@@ -212,15 +212,7 @@ func (b *board) notice(n drift.Notice) {
 		return
 	}
 	k.see(*n.Health, b.now())
-	state := b.states[n.Target.Environment]
-	if state == nil {
-		return
-	}
-	b.change(n.Target, state.Commit, func(s *promote.TargetState) {
-		if showsHealth(*s) {
-			k.settle(s)
-		}
-	})
+	b.resettle(n.Target, k)
 	if k.turned != nil {
 		wake(k.turned)
 	}

@@ -107,7 +107,10 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 	}
 	stays := hold.Stays(outline.Release.Digest)
 	if hold.Held(outline.Release.Digest) && !stays {
-		return true, a.stayBack(ctx, cluster, j, *hold)
+		if back, err := a.stayBack(ctx, cluster, j, *hold); back || err != nil {
+			return true, err
+		}
+		stays = hold.Gate
 	}
 	if a.board.resume(j.target, j.revision.Commit, settings, outline.Release) {
 		return true, nil

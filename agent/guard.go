@@ -5,7 +5,6 @@ import (
 	"reflect"
 
 	"github.com/pawl-dev/pawl/environments"
-	"github.com/pawl-dev/pawl/promote"
 )
 
 // guard has the gates watch the release that a target has, one at a time. It is
@@ -68,17 +67,11 @@ func (b *board) gateTurned(t environments.Target, release, why string) bool {
 	if k == nil || k.release != release || k.returned != nil || k.gate != "" {
 		return false
 	}
-	k.gate = why
+	k.gate, k.failed = why, b.now()
 	if on := b.applying[t]; on != nil && on.release == release { // anew, on other terms
-		on.gate = why
+		on.gate, on.failed = why, k.failed
 	}
-	if state := b.states[t.Environment]; state != nil {
-		b.change(t, state.Commit, func(s *promote.TargetState) {
-			if showsHealth(*s) {
-				k.settle(s)
-			}
-		})
-	}
+	b.resettle(t, k)
 	if k.turned != nil {
 		wake(k.turned)
 	}

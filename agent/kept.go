@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,13 +32,19 @@ type kept struct {
 	good     *drift.Good
 	evidence []policies.Evidence
 	turned   chan<- struct{}
+	// failed is when it failed first, zero before.
+	failed time.Time
 	// gate says which gate turned after the rollout, empty as long as none has.
 	gate string
-	// returned is set where this is a release that the target was returned to, and
-	// stuck says why it was not returned, though it failed.
+	// returned is set where this is a release that the target was returned to.
 	returned *returned
-	stuck    string
-	done     *deployed
+	// ailing are the good releases before this one that failed when they were left.
+	ailing []string
+	// stuck says why the target was not returned, though the release failed, and
+	// delayed why it could not be yet. As long as both are empty, what becomes of a
+	// release that failed is about to be decided.
+	stuck, delayed string
+	done           *deployed
 }
 
 // settings are how a release is kept, and by what it was judged. Where they
@@ -73,7 +81,7 @@ func (b *board) expect(t environments.Target, s settings, g drift.Good, turned c
 			next.health = nil
 		}
 	}
-	next.settings, next.turned, next.returned, next.stuck = s, turned, back, ""
+	next.settings, next.turned, next.returned, next.stuck, next.delayed = s, turned, back, "", ""
 	b.applying[t] = next
 }
 
@@ -102,23 +110,35 @@ func (b *board) turn(t environments.Target) (good *drift.Good, failed *failure) 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
-	if k == nil || k.health == nil || k.returned != nil {
-		return nil, nil
-	}
 	switch {
-	case k.gate != "":
-		if k.stuck == "" {
-			failed = &failure{release: k.release, commit: k.commit, why: k.gate, gate: true, at: b.now()}
+	case k == nil || k.health == nil:
+	case k.returned != nil:
+		if r := k.returned; len(r.tried) > 0 && !r.last && k.mayGoBack() {
+			return nil, &failure{release: r.hold.Release, commit: r.hold.Commit, why: r.hold.Why, tried: r.tried, ailing: k.ailing}
 		}
-		return nil, failed
-	case k.health.Status == drift.Current && k.good != nil:
+	case k.gate == "" && k.health.Status == drift.Current && k.good != nil:
 		g := *k.good
 		g.Evidence, g.At = k.evidence, k.since.UTC()
 		return &g, nil
-	case k.health.Status == drift.Failed && k.since.IsZero() && k.stuck == "":
-		return nil, &failure{release: k.release, commit: k.commit, why: failures(*k.health), at: b.now()}
+	case !k.mayGoBack() || k.stuck != "":
+	case k.gate != "":
+		return nil, &failure{release: k.release, commit: k.commit, why: k.gate, gate: true, at: k.failed, ailing: k.ailing}
+	default:
+		return nil, &failure{release: k.release, commit: k.commit, why: failures(*k.health), at: k.failed, ailing: k.ailing}
 	}
 	return nil, nil
+}
+
+// mayGoBack reports whether a release is bad and another may take its place: a
+// gate turned, or it failed before it ever was healthy.
+func (k *kept) mayGoBack() bool {
+	return k.gate != "" || k.health != nil && k.health.Status == drift.Failed && k.since.IsZero()
+}
+
+// undecided reports whether it is still to be found out what becomes of a bad
+// release. That takes a moment, and until then nothing is said that is not so.
+func (k *kept) undecided() bool {
+	return k.mayGoBack() && k.turned != nil && k.returned == nil && k.stuck == "" && k.delayed == ""
 }
 
 // remembered drops what a release was remembered of.
@@ -134,17 +154,38 @@ func (b *board) remembered(t environments.Target, release string) {
 func (b *board) stay(t environments.Target, release, why string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k, state := b.kept[t], b.states[t.Environment]
-	if k == nil || k.release != release || k.stuck == why || state == nil {
+	k := b.kept[t]
+	if k == nil || k.release != release || k.stuck == why {
 		return false
 	}
-	k.stuck = why
+	k.stuck, k.delayed = why, ""
+	b.resettle(t, k)
+	return true
+}
+
+// delay notes why a failed release is still there, though another is to take
+// its place.
+func (b *board) delay(t environments.Target, release, why string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.kept[t]; k != nil && k.release == release && k.stuck == "" {
+		k.delayed = why
+		b.resettle(t, k)
+	}
+}
+
+// resettle shows what is known of the kept release where that is what is
+// shown, with the lock held.
+func (b *board) resettle(t environments.Target, k *kept) {
+	state := b.states[t.Environment]
+	if state == nil {
+		return
+	}
 	b.change(t, state.Commit, func(s *promote.TargetState) {
-		if s.Problem.Reason == reasonUnhealthy || s.Problem.Reason == reasonGateFailed {
+		if showsHealth(*s) {
 			k.settle(s)
 		}
 	})
-	return true
 }
 
 // isBack reports whether a target was returned to a good release because another is held,
@@ -158,6 +199,16 @@ func (b *board) isBack(t environments.Target, commit gitsync.Commit, held string
 	}
 	b.show(t, commit, false)
 	return true
+}
+
+// lastReturn notes that there is no other release to return to, though this one
+// is not healthy either.
+func (b *board) lastReturn(t environments.Target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.kept[t]; k != nil && k.returned != nil {
+		k.returned.last = true
+	}
 }
 
 // tookBack notes how long returning took.
@@ -265,12 +316,22 @@ func (b *board) arrive(t environments.Target, commit gitsync.Commit, v policies.
 		}
 	}
 	k.commit, k.done = commit, &deployed{evidence: evidence, policies: v.Policies(), applied: what}
+	if before := b.kept[t]; before != nil && before.release != k.release {
+		k.ailing = before.ailing
+		if !before.since.IsZero() && before.health != nil && before.health.Status == drift.Failed {
+			k.ailing = append(slices.Clone(k.ailing), before.release)
+			k.ailing = k.ailing[max(0, len(k.ailing)-ailingKept):]
+		}
+	}
 	b.kept[t] = k
 	if k.turned != nil && k.health != nil {
 		wake(k.turned)
 	}
 	return true
 }
+
+// ailingKept is as many as there are good releases of a target.
+const ailingKept = 3
 
 // Reasons of what was applied.
 const (
@@ -291,7 +352,16 @@ func (k *kept) see(h drift.Health, now time.Time) {
 	switch h.Status {
 	case drift.Failed:
 		k.healthy = nil
+		if k.failed.IsZero() {
+			k.failed = now
+		}
 	case drift.Current:
+		if k.gate == "" {
+			k.failed = time.Time{}
+		}
+		if i := slices.Index(k.ailing, k.release); i >= 0 {
+			k.ailing = slices.Delete(slices.Clone(k.ailing), i, i+1)
+		}
 		if k.healthy == nil {
 			k.since = now
 		}
@@ -314,12 +384,14 @@ func (k *kept) settle(s *promote.TargetState) {
 			s.Health = *k.health
 		}
 	case k.health == nil:
+	case k.undecided():
+		s.Stage, s.Health, s.Problem = promote.StageWaiting, *k.health, promote.Problem{}
 	case k.gate != "":
 		s.Stage, s.Health = promote.StageFailed, *k.health
-		s.Problem = promote.Problem{Reason: reasonGateFailed, Text: k.gate, Hint: fixForward, Did: k.stuck}
+		s.Problem = promote.Problem{Reason: reasonGateFailed, Text: k.gate, Hint: fixForward, Did: cmp.Or(k.stuck, k.delayed)}
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
-		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: k.stuck}
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: cmp.Or(k.stuck, k.delayed)}
 	case k.healthy != nil && held != nil:
 		s.Health = *k.healthy
 	case k.healthy != nil:

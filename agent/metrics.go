@@ -49,7 +49,7 @@ func newMetrics(leadership func() Leadership) *metrics {
 		return 1
 	})
 	m.retries = counter("pawl_retries_total", "Tries made again, by the reason why the one before failed.", "environment", "application", "reason")
-	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, or at a gate afterwards, by what came of it: returned or impossible.", "environment", "result")
+	m.rollbacks = counter("pawl_rollbacks_total", "Releases that failed before they were healthy, or at a gate afterwards, by what came of it: returned or impossible; and those that a person returned from: by hand.", "environment", "result")
 	m.rollbackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_rollback_seconds",
 		Help: "From seeing a release fail to having applied the last good one.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
 	// What the process needs; of the heap also what was in use after the last collection.

@@ -23,6 +23,11 @@ import (
 type returned struct {
 	hold drift.Hold
 	took time.Duration // from the failure to the applied good release; 0 if unknown
+	// tried are the good releases that the agent returned to by itself, one after
+	// the other, the present one last; empty where a person chose it, or after a
+	// restart. last says that there is no other to look for.
+	tried []string
+	last  bool
 }
 
 // heldHint is the way out of a hold.
@@ -31,6 +36,9 @@ const heldHint = "Fix forward on the branch, or merge a revert; the hold ends as
 // problem is how it is reported. health is that of the release it returned to.
 func (r *returned) problem(health *drift.Health) promote.Problem {
 	did := fmt.Sprintf("Returned to the last good release (%s)", r.hold.To.Short())
+	if len(r.tried) > 1 {
+		did = fmt.Sprintf("Returned to an earlier good release (%s), as what returned before it was not healthy either", r.hold.To.Short())
+	}
 	if r.took > 0 {
 		did += fmt.Sprintf(" %s after the failure", r.took.Round(10*time.Millisecond))
 	}
@@ -69,6 +77,7 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 			}
 		}
 		if j.environment.Rollback.OnFailure != environments.RollbackAuto {
+			a.board.stay(j.target, failed.release, "The release was applied and stays: failed releases are not rolled back here (rollback.onFailure in pawl.yaml).")
 			return nil
 		}
 		if err := a.rollBack(ctx, cluster, j, *failed); err != nil {
@@ -87,7 +96,7 @@ func (a *Agent) condemn(ctx context.Context, cluster Cluster, t environments.Tar
 		return err
 	}
 	if !hold.Held(f.release) {
-		verdict := drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, At: a.now().UTC()}
+		verdict := drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, At: a.now().UTC(), Gate: true}
 		if err := cluster.Hold(ctx, t, &verdict); err != nil {
 			return err
 		}
@@ -107,39 +116,78 @@ type failure struct {
 	commit  gitsync.Commit // at which it was applied
 	why     string
 	gate    bool
-	at      time.Time
+	at      time.Time // when it failed first; zero if that is of no interest
+	// ailing are good releases that were failing when the target left them: they
+	// return last. tried returned already and failed.
+	ailing, tried []string
 }
 
 // rollBack returns a target to the newest of its good releases that may still
-// run. Where there is none, the failed release stays, and that is reported.
+// run and that the API server takes. Where there is none, the failed release
+// stays, and that is reported.
 func (a *Agent) rollBack(ctx context.Context, cluster Cluster, j job, f failure) error {
+	err := a.tryRollBack(ctx, cluster, j, f)
+	if err != nil && ctx.Err() == nil {
+		a.board.delay(j.target, f.release, "The release was applied and is still there. It is to be rolled back, which was not possible yet and is tried again: "+err.Error())
+	}
+	return err
+}
+
+func (a *Agent) tryRollBack(ctx context.Context, cluster Cluster, j job, f failure) error {
 	log := a.log.With().Str("target", j.target.String()).Str("commit", string(j.revision.Commit)).Logger()
-	goods, err := cluster.Good(ctx, j.target)
-	if err != nil && len(goods) == 0 {
+	before, err := cluster.Held(ctx, j.target)
+	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(goods, func(g drift.Good) bool { return g.Release.Digest == f.release }) {
-		return nil // it was good, before a restart: what fails now came later
+	goods, refused, err := a.goods(ctx, cluster, j.target)
+	if err != nil {
+		return err
 	}
-	var refused error
+	if len(goods) > 0 && goods[0].Release.Digest == f.release {
+		a.board.stay(j.target, f.release, "The release was applied and stays: it was healthy before, and what fails now came later.")
+		return nil
+	}
+	slices.SortStableFunc(goods, func(x, y drift.Good) int {
+		return cmp.Compare(slices.Index(f.ailing, x.Release.Digest), slices.Index(f.ailing, y.Release.Digest))
+	})
 	for _, g := range goods {
+		if g.Release.Digest == f.release || slices.Contains(f.tried, g.Release.Digest) {
+			continue
+		}
 		verified, err := a.mayReturn(ctx, j, g)
-		if err != nil && (ctx.Err() != nil || classify(err).fate == retry) {
-			return err // it may pass, and is tried again
+		if err == nil {
+			back := &returned{
+				hold:  drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC(), Gate: f.gate},
+				tried: append(slices.Clone(f.tried), g.Release.Digest),
+			}
+			if err := cluster.Hold(ctx, j.target, &back.hold); err != nil {
+				return err // without it a restart would bring the failed release back
+			}
+			err = a.putBack(ctx, cluster, j, g, verified, back, f.at)
+		}
+		if mayPass(ctx, err) {
+			return err
 		}
 		if err != nil {
 			refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
 			continue
 		}
-		hold := drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC()}
-		if err := cluster.Hold(ctx, j.target, &hold); err != nil {
-			return err // without it a restart would bring the failed release back
-		}
-		if err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: hold}, f.at); err != nil {
-			return err
-		}
 		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "returned").Inc()
 		log.Warn().Str("why", f.why).Str("to", string(g.Release.Commit)).Msg("rolled back to the last good release")
+		return nil
+	}
+	switch {
+	case len(f.tried) > 0: // it stays where it was returned to last
+	case f.gate:
+		before = &drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, At: a.now().UTC(), Gate: true}
+	default:
+		before = nil // what failed is what runs: holding it would say that it does not
+	}
+	if err := cluster.Hold(ctx, j.target, before); err != nil {
+		return err
+	}
+	if len(f.tried) > 0 {
+		a.board.lastReturn(j.target)
 		return nil
 	}
 	stuck := "The release was applied and stays: no earlier release of this target is known to be good."
@@ -151,6 +199,25 @@ func (a *Agent) rollBack(ctx context.Context, cluster Cluster, j job, f failure)
 		log.Error().Str("why", f.why).AnErr("refused", refused).Msg("cannot roll back")
 	}
 	return nil
+}
+
+// mayPass reports whether an error may be gone at the next try. Nil is none.
+func mayPass(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || classify(err).fate == retry)
+}
+
+// goods returns the good releases of a target, the newest first, and lost says
+// which are no longer to be had. What may be had later is an error, if there is
+// nothing else.
+func (a *Agent) goods(ctx context.Context, cluster Cluster, t environments.Target) (found []drift.Good, lost, err error) {
+	found, err = cluster.Good(ctx, t)
+	switch {
+	case drift.AllLost(err):
+		return found, err, nil
+	case len(found) > 0:
+		return found, nil, nil
+	}
+	return nil, nil, err
 }
 
 // mayReturn judges a good release anew, by what is demanded today and with
@@ -240,42 +307,53 @@ func distance(g drift.Good, hold drift.Hold) int {
 
 // stayBack keeps a target at its good release though its commit asks for the
 // one that is held. After a restart the good one is applied again, so that
-// drift is put back.
-func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift.Hold) error {
+// drift is put back. It is false where the hold has ended, because the held
+// release is what runs and nothing can take its place.
+func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift.Hold) (back bool, err error) {
 	held := &heldBack{returned: returned{hold: hold}}
 	if a.board.isBack(j.target, j.revision.Commit, hold.Release) {
-		return nil
+		return true, nil
 	}
-	goods, err := cluster.Good(ctx, j.target)
-	if err != nil && len(goods) == 0 {
-		return err
+	goods, refused, err := a.goods(ctx, cluster, j.target)
+	if err != nil {
+		return false, err
 	}
 	slices.SortStableFunc(goods, func(a, b drift.Good) int { // the one that it was returned to comes first
 		return cmp.Compare(distance(a, hold), distance(b, hold))
 	})
-	var refused error
 	for _, g := range goods {
 		if g.Release.Digest == hold.Release {
 			continue
 		}
 		verified, err := a.mayReturn(ctx, j, g)
-		if err != nil && (ctx.Err() != nil || classify(err).fate == retry) {
-			return err
-		}
-		if err != nil {
-			refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
-			continue
-		}
-		if held.hold.To != g.Release.Commit {
+		if err == nil && held.hold.To != g.Release.Commit {
 			held.hold.To = g.Release.Commit
 			if err := cluster.Hold(ctx, j.target, &held.hold); err != nil {
-				return err
+				return false, err
 			}
 		}
-		return a.putBack(ctx, cluster, j, g, verified, &held.returned, time.Time{})
+		if err == nil {
+			err = a.putBack(ctx, cluster, j, g, verified, &held.returned, time.Time{})
+		}
+		if err == nil || mayPass(ctx, err) {
+			return err == nil, err
+		}
+		refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
 	}
-	held.refused = refused
-	return held
+	accepted, err := cluster.Accepted(ctx)
+	if err != nil {
+		return false, err
+	}
+	if runs, ok := demands.AcceptedFor(accepted, j.target); ok && runs.Release == hold.Release {
+		// The return was cut off, and cannot be carried out any more.
+		if !hold.Gate {
+			return false, cluster.Hold(ctx, j.target, nil)
+		}
+		hold.To = ""
+		return false, cluster.Hold(ctx, j.target, &hold)
+	}
+	held.hold.To, held.refused = hold.To, refused
+	return false, held
 }
 
 // keepWithoutGit keeps everything that runs against drift, as it was accepted,

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,14 +32,22 @@ func (a *Agent) answerRollback(ctx context.Context, cluster Cluster, j job) {
 	log := a.log.With().Str("target", j.target.String()).Str("by", r.By).Str("why", r.Reason).Logger()
 	if err != nil {
 		answer = "refused: " + err.Error()
-		log.Warn().Err(err).Msg("a rollback by hand was refused")
+		if !as[*declined](err) && mayPass(ctx, err) {
+			answer = "failed: " + err.Error()
+		}
+		log.Warn().Err(err).Msg("a rollback by hand was not done")
 	} else {
 		log.Warn().Str("answer", answer).Msg("a rollback by hand")
 	}
-	if err := cluster.Answer(ctx, j.target, answer); err != nil {
+	if err := cluster.Answer(context.WithoutCancel(ctx), j.target, answer); err != nil {
 		log.Warn().Err(err).Msg("the answer to a rollback by hand could not be written")
 	}
 }
+
+// declined says that what a person asks for is not to be had.
+type declined struct{ why string }
+
+func (e *declined) Error() string { return e.why }
 
 // rollBackAsAsked does what a person asked for.
 func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r drift.RollbackRequest) (string, error) {
@@ -48,7 +57,7 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 	}
 	if r.Lift {
 		if hold == nil {
-			return "", fmt.Errorf("%s is not held", j.target)
+			return "", &declined{fmt.Sprintf("%s is not held: there is no hold to lift", j.target)}
 		}
 		if err := cluster.Hold(ctx, j.target, nil); err != nil {
 			return "", err
@@ -60,13 +69,17 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 		return fmt.Sprintf("the hold is lifted; %s is applied again", j.revision.Commit.Short()), nil
 	}
 	present := a.board.release(j.target)
-	goods, err := cluster.Good(ctx, j.target)
-	if err != nil && len(goods) == 0 {
+	goods, lost, err := a.goods(ctx, cluster, j.target)
+	if err != nil {
 		return "", err
 	}
 	var known []string
 	for _, g := range goods {
-		known = append(known, g.Release.Commit.Short())
+		name := g.Release.Commit.Short()
+		if g.Release.Digest == present {
+			name += " (which runs)"
+		}
+		known = append(known, name)
 		switch {
 		case g.Release.Digest == present, hold.Held(g.Release.Digest):
 			continue
@@ -85,13 +98,21 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 			return "", err
 		}
 		if err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: next}, time.Time{}); err != nil {
+			// What a crash would have gone on with is not to be gone on with: it is refused.
+			if undone := cluster.Hold(context.WithoutCancel(ctx), j.target, hold); undone != nil {
+				return "", errors.Join(err, fmt.Errorf("and %s is held all the same, until `pawl rollback %s --lift`: %w", j.revision.Commit.Short(), j.target, undone))
+			}
 			return "", err
 		}
 		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "by hand").Inc()
 		return fmt.Sprintf("returned to the good release of %s; %s is held until the branch asks for another release, or `pawl rollback %s --lift`", g.Release.Commit.Short(), j.revision.Commit.Short(), j.target), nil
 	}
+	none := fmt.Sprintf("%s has no other good release", j.target)
 	if r.To != "" {
-		return "", fmt.Errorf("%s has no other good release of a commit %s; kept are those of %s", j.target, r.To, strings.Join(known, ", "))
+		none += " of a commit " + r.To
 	}
-	return "", fmt.Errorf("%s has no other good release; kept are those of %s", j.target, strings.Join(known, ", "))
+	if len(known) > 0 {
+		none += "; kept are those of " + strings.Join(known, ", ")
+	}
+	return "", errors.Join(&declined{none}, lost)
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -372,7 +373,7 @@ func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
 		}
 		w.push(map[string]string{"base/web.yaml": labelled("two")})
 		w.push(map[string]string{"base/web.yaml": labelled("three")})
-		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "9"}); !strings.Contains(answer, "no other good release of a commit 9; kept are those of 3, 2, 1") {
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "9"}); !strings.Contains(answer, "no other good release of a commit 9; kept are those of 3 (which runs), 2, 1") {
 			t.Errorf("to nowhere: %s", answer)
 		}
 		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "1"}); !strings.HasPrefix(answer, "returned to the good release of 1") {
@@ -392,6 +393,169 @@ func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
 		}
 		w.expect("what was applied last", w.lastApplied("dev/web"), "3")
 		w.expect("the stage", w.state(web).Stage, "healthy")
+	})
+}
+
+// refusesToReturn lets the API server refuse releases of a commit.
+func (w *world) refusesToReturn(commits ...gitsync.Commit) {
+	w.refusing(func(r render.Release) error {
+		if r.Target == web && slices.Contains(commits, r.Commit) {
+			return &drift.Rejected{Target: web}
+		}
+		return nil
+	})
+}
+
+// catalogue 120
+func TestWhatTheAPIServerRefusesToTakeBackDoesNotReturn(t *testing.T) {
+	t.Run("and nothing else is good: the failed release stays, and nothing is held", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.refusesToReturn("1")
+			w.push(bad())
+			s := w.state(web)
+			w.expect("the reason", s.Problem.Reason, "Unhealthy")
+			if !strings.Contains(s.Problem.Did, "stays: no good release may return. not to 1") {
+				t.Errorf("the agent says that it did %q", s.Problem.Did)
+			}
+			w.pass(time.Hour)
+			if want := "pawl_rollbacks_total{environment=\"dev\",result=\"impossible\"} 1\n"; !strings.Contains(w.metrics(), want) {
+				t.Errorf("the metrics do not have %s", want)
+			}
+			w.push(map[string]string{"README.md": "x"})
+			s = w.state(web)
+			w.expect("the reason at an unrelated commit", s.Problem.Reason, "Unhealthy")
+			if s.Applied == nil || w.held["dev/web"] != nil {
+				t.Errorf("at an unrelated commit: applied %v, held %+v", s.Applied, w.held["dev/web"])
+			}
+		})
+	})
+	t.Run("but an older one may", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+			w.push(map[string]string{"base/web.yaml": labelled("two")})
+			w.refusesToReturn("2")
+			w.push(bad())
+			w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+			w.expect("the commit that it was returned to", w.held["dev/web"].To, "1")
+		})
+	})
+	t.Run("also not after a crash in between", func(t *testing.T) {
+		files := shop()
+		files["base/web.yaml"] = labelled("bad")
+		inWorldWith(t, files, func(w *world) {
+			w.fails("bad")
+			w.remembers("0", shop())
+			held := w.releaseOf(files).Digest
+			w.held["dev/web"] = &drift.Hold{Release: held, Commit: "1", Why: "it failed", To: "0"}
+			w.accepted = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "1", Release: held}}
+			w.refusesToReturn("0")
+		}, func(w *world) {
+			w.expect("the reason", w.state(web).Problem.Reason, "Unhealthy")
+			if w.held["dev/web"] != nil {
+				t.Error("what runs is held")
+			}
+		})
+	})
+	t.Run("by hand, and then nothing is held", func(t *testing.T) {
+		inWorldWith(t, shop(), func(*world) {}, func(w *world) {
+			w.push(map[string]string{"base/web.yaml": labelled("two")})
+			w.refusesToReturn("1")
+			w.agent.Notice(drift.Notice{Target: environmentsTarget("dev", "web"), Rollback: &drift.RollbackRequest{By: "ada", Reason: "latency"}})
+			synctest.Wait()
+			if answer := last(w.answers); !strings.HasPrefix(answer, "refused: ") || w.held["dev/web"] != nil {
+				t.Errorf("the answer is %q, and held is %+v", answer, w.held["dev/web"])
+			}
+			w.expect("the stage", w.state(web).Stage, "healthy")
+		})
+	})
+}
+
+// catalogue 120
+func TestNothingIsSaidToStayBeforeRollingBackWasTried(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+		var meanwhile promote.Stage
+		failing := true
+		w.refusing(func(r render.Release) error {
+			if r.Target != web || r.Commit != "1" || w.lastApplied("dev/web") != "2" {
+				return nil
+			}
+			if meanwhile == "" {
+				meanwhile = w.state(web).Stage
+			}
+			if failing {
+				return errors.New("connection refused")
+			}
+			return nil
+		})
+		w.push(bad())
+		w.expect("the stage while it was tried", meanwhile, promote.StageWaiting)
+		s := w.state(web)
+		w.expect("stage and reason", string(s.Stage)+" "+s.Problem.Reason, "failed Unhealthy")
+		if !strings.Contains(s.Problem.Did, "is tried again: connection refused") {
+			t.Errorf("the agent says that it did %q", s.Problem.Did)
+		}
+		w.pass(2 * time.Minute)
+		failing = false
+		w.pass(20 * time.Minute)
+		s = w.state(web)
+		w.expect("the reason", s.Problem.Reason, "RolledBack")
+		_, took, _ := strings.Cut(s.Problem.Did, "(1) ")
+		took, _, _ = strings.Cut(took, " after the failure")
+		if d, err := time.ParseDuration(took); err != nil || d < 2*time.Minute {
+			t.Errorf("the tries in vain are not counted: %q", s.Problem.Did)
+		}
+	})
+}
+
+// catalogue 120
+func TestARevertToAnOldReleaseThatFailsNowIsRolledBack(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+		w.push(map[string]string{"base/web.yaml": labelled("two")})
+		w.fails("")
+		w.push(map[string]string{"base/web.yaml": webDeployment})
+		w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+		w.expect("the reason", w.state(web).Problem.Reason, "RolledBack")
+	})
+}
+
+// catalogue 120
+func TestWhatReturnsAndFailsIsReplacedByAnEarlierGoodReleaseOnce(t *testing.T) {
+	story := func(failing ...string) func(w *world) {
+		return func(w *world) {
+			w.push(map[string]string{"base/web.yaml": labelled("two")})
+			w.mu.Lock()
+			w.applies = func(_ context.Context, r render.Release) error {
+				status := drift.Current
+				if slices.Contains(failing, r.Objects[0].GetLabels()["says"]) {
+					status = drift.Failed
+				}
+				go w.health(r.Target, r.Digest, status)
+				return nil
+			}
+			w.mu.Unlock()
+			w.push(bad())
+			w.pass(time.Hour)
+			w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+			w.expect("applies of the first on the way back", w.count("dev/web 1"), 2)
+			w.expect("applies of the second on the way back", w.count("dev/web 2"), 2)
+			w.expect("the reason", w.state(web).Problem.Reason, "RolledBack")
+		}
+	}
+	t.Run("which is healthy", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, story("bad", "two"))
+	})
+	t.Run("which fails as well", func(t *testing.T) {
+		inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, story("bad", "two", ""))
+	})
+}
+
+// catalogue 120
+func TestAReleaseThatFailedWhenItWasLeftReturnsLast(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+		w.push(map[string]string{"base/web.yaml": labelled("two")})
+		w.turns(web, drift.Failed)
+		w.push(bad())
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		w.expect("applies of the one that failed later", w.count("dev/web 2"), 1)
 	})
 }
 

@@ -189,10 +189,14 @@ func (w *worker) look(ctx context.Context, j job, before *again) <-chan time.Tim
 	overtaken := w.next != nil
 	w.mu.Unlock()
 	if overtaken {
+		wake(w.turned) // it is looked at after that one, which may leave the release as it is
 		return nil
 	}
 	ended, err := w.work(ctx, w.turn, j)
 	if err == nil || ended || ctx.Err() != nil {
+		if ended {
+			wake(w.turned)
+		}
 		before.succeeded()
 		return nil
 	}

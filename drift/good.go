@@ -30,6 +30,28 @@ type Good struct {
 	At    time.Time // when it was healthy
 }
 
+// Lost says that a good release is no longer kept whole: it cannot return.
+type Lost struct {
+	Commit gitsync.Commit
+	Err    error
+}
+
+func (e *Lost) Error() string {
+	return fmt.Sprintf("the good release of %s is lost: %v", e.Commit.Short(), e.Err)
+}
+
+func (e *Lost) Unwrap() error { return e.Err }
+
+// AllLost reports whether an error speaks of releases that are lost and of
+// nothing that may be read later.
+func AllLost(err error) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(many.Unwrap(), func(one error) bool { return !AllLost(one) })
+	}
+	var lost *Lost
+	return errors.As(err, &lost)
+}
+
 // Hold keeps a target away from a release that failed in it.
 type Hold struct {
 	Release string // the content's digest
@@ -39,6 +61,8 @@ type Hold struct {
 	// where the release stays, though one of its gates turned.
 	To gitsync.Commit
 	At time.Time
+	// Gate says that the release was healthy, and a gate turned.
+	Gate bool `json:",omitempty"`
 }
 
 // maxHoldWhy bounds what is stored of why: a Secret that is too large would be

@@ -46,7 +46,7 @@ did it. Make git agree: revert, or fix forward.`,
 	kubeContext := cmd.Flags().String("context", "", "the context in it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
-		case *reason == "":
+		case strings.TrimSpace(*reason) == "":
 			return errors.New("say why, with --reason")
 		case *lift && *to != "":
 			return errors.New("--lift and --to exclude each other")
@@ -65,11 +65,17 @@ did it. Make git agree: revert, or fix forward.`,
 			e.Context = *kubeContext
 		}
 		answer, err := askRollback(cmd.Context(), s, e, drift.RollbackRequest{To: *to, Lift: *lift, Reason: *reason}, progressOn(cmd.ErrOrStderr()))
-		if err != nil {
+		switch {
+		case errors.Is(err, cluster.ErrNoRollback):
+			return answerNo{err}
+		case err != nil:
 			return err
 		}
 		if text, refused := strings.CutPrefix(answer, "refused: "); refused {
 			return answerNo{errors.New(text)}
+		}
+		if text, failed := strings.CutPrefix(answer, "failed: "); failed {
+			return fmt.Errorf("%s: the agent could not do it: %s", s.target, text)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", s.target, printable(answer))
 		return nil

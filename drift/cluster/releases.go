@@ -175,7 +175,12 @@ func (c *Cluster) Good(ctx context.Context, t environments.Target) ([]drift.Good
 	var problems []error
 	for _, e := range index.Releases {
 		g, err := r.read(ctx, e)
-		if err != nil {
+		var lost *drift.Lost
+		switch {
+		case errors.As(err, &lost):
+			problems = append(problems, lost)
+			continue
+		case err != nil:
 			problems = append(problems, fmt.Errorf("%s: the good release of %s: %w", t, e.Commit.Short(), err))
 			continue
 		}
@@ -320,6 +325,9 @@ func (r *releases) read(ctx context.Context, e goodEntry) (drift.Good, error) {
 	var content []byte
 	for _, part := range e.Parts {
 		secret, err := r.secrets.Get(ctx, part, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return drift.Good{}, &drift.Lost{Commit: e.Commit, Err: fmt.Errorf("the Secret %s/%s is gone", r.namespace, part)}
+		}
 		if err != nil {
 			return drift.Good{}, fmt.Errorf("reading Secret %s/%s: %w", r.namespace, part, err)
 		}
@@ -329,7 +337,10 @@ func (r *releases) read(ctx context.Context, e goodEntry) (drift.Good, error) {
 	if err == nil && g.Release.Digest != e.Digest {
 		err = errors.New("it is another release than the index says")
 	}
-	return g, err
+	if err != nil {
+		return drift.Good{}, &drift.Lost{Commit: e.Commit, Err: err}
+	}
+	return g, nil
 }
 
 // save stores an index. Whoever wrote it meanwhile wins, and is read.

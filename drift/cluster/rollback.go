@@ -167,7 +167,7 @@ func (c *Cluster) take(object any) {
 	environment, application, _ := strings.Cut(known.Target, "/")
 	t := environments.Target{Environment: environment, Application: application}
 	var request drift.RollbackRequest
-	if err := json.Unmarshal([]byte(text), &request); err != nil || request.By == "" || request.Reason == "" {
+	if err := json.Unmarshal([]byte(text), &request); err != nil || request.By == "" || strings.TrimSpace(request.Reason) == "" {
 		c.mu.Lock()
 		c.spawn(func() { _ = c.Answer(c.ctx, t, "refused: the request has no name or no reason") })
 		c.mu.Unlock()
