@@ -1,16 +1,12 @@
 package agent
 
 import (
-	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/pawl-dev/pawl/environments"
-	"github.com/pawl-dev/pawl/promote"
 )
 
-// again says when what failed may be tried again: after growing waits, and
-// never before GitHub wants to hear something.
+// again says when what failed may be tried again.
 type again struct {
 	pace  RetryConfig
 	count int
@@ -21,11 +17,7 @@ type again struct {
 // failed takes in a failure. It is news if it is not the one before.
 func (a *again) failed(err error, now time.Time) (news bool) {
 	a.count++
-	a.until = now.Add(a.pace.wait(a.count, rand.Float64()))
-	var limited *promote.RateLimited
-	if errors.As(err, &limited) && limited.Until.After(a.until) {
-		a.until = limited.Until
-	}
+	a.until = a.pace.next(a.count, err, now)
 	news, a.said = a.said != err.Error(), err.Error()
 	return news
 }

@@ -16,6 +16,17 @@ func (c RetryConfig) wait(n int, random float64) time.Duration {
 	return time.Duration(min(grown, float64(c.Cap)) * (1 - random/2))
 }
 
+// next is when to try again what failed for the nth time: never before GitHub
+// wants to hear something.
+func (c RetryConfig) next(n int, err error, now time.Time) time.Time {
+	due := now.Add(c.wait(n, rand.Float64()))
+	var limited *promote.RateLimited
+	if errors.As(err, &limited) && limited.Until.After(due) {
+		return limited.Until
+	}
+	return due
+}
+
 // tries are those of one job, in vain so far. Each cause counts for itself: a
 // target that fails now for one and now for another neither begins anew with
 // each change nor waits for one as long as for the other.
@@ -47,11 +58,7 @@ func (t *tries) failed(err error, now time.Time) promote.Retry {
 		exhausted = pace.Limit
 		pace, n = t.retries.Stalled, n-pace.Limit+1
 	}
-	t.due = now.Add(pace.wait(n, rand.Float64()))
-	var limited *promote.RateLimited
-	if errors.As(err, &limited) && limited.Until.After(t.due) {
-		t.due = limited.Until
-	}
+	t.due = pace.next(n, err, now)
 	return promote.Retry{Since: t.since, First: time.Duration(pace.Base), Most: time.Duration(pace.Cap), Exhausted: exhausted}
 }
 
