@@ -32,7 +32,8 @@ type RetryConfig struct {
 	// The longest wait, base to 24h.
 	Cap environments.Duration `json:"cap,omitempty"`
 	// The tries after which a cause that might have passed counts as stalled, and
-	// is tried at that pace; none if left out. Not for what is stalled anyway.
+	// is tried at that pace; none if left out. Not for what is stalled anyway. A
+	// single reason cannot be without one where transient has it.
 	Limit int `json:"limit,omitempty" jsonschema:"minimum=1,maximum=1000"`
 }
 
@@ -72,7 +73,9 @@ func (c RetriesConfig) check(doc *environments.Document) {
 	c.Stalled.check(doc, "retries.stalled", whole.Stalled, stalled)
 	fates := map[string]reason{}
 	for _, r := range reasons {
-		fates[r.name] = r
+		if !slices.Contains(notTried, r.name) {
+			fates[r.name] = r
+		}
 	}
 	for name, given := range c.Reasons {
 		at := "retries.reasons." + name

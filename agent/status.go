@@ -72,6 +72,10 @@ var reasons = []reason{
 	{"Failed", retry, "The agent goes on trying.", func(error) bool { return true }},
 }
 
+// notTried are reasons that are told of a commit or the branch: no target is
+// tried before they are gone, so no wait between tries can be theirs.
+var notTried = []string{"EnvironmentMissing", "OverlayMissing", "BranchGone"}
+
 func as[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
