@@ -55,7 +55,8 @@ type Config struct {
 
 // HealthConfig is how the agent tells what is healthy.
 type HealthConfig struct {
-	// The last lines of the log of a container that crashes are told with it: in
+	// The last lines of the log of a container that crashes, and what a probe that
+	// fails printed, are told with it: in
 	// checks on GitHub, in the agent's log and state, and in the Secret that notes
 	// why a release is held. Logs may hold secrets. It needs a right to logs.
 	PodLogs bool `json:"podLogs,omitempty"`

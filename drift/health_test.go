@@ -194,7 +194,7 @@ func TestWarningsThatExplain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, tells := WarningOf(object(t, c.event))
+			got, tells := WarningOf(object(t, c.event), false)
 			if tells != c.tells || tells && got != c.want {
 				t.Errorf("got %+v, %v", got, tells)
 			}
@@ -205,5 +205,27 @@ func TestWarningsThatExplain(t *testing.T) {
 				t.Error("refused, though a pod was made since")
 			}
 		})
+	}
+}
+
+// What an exec probe prints may hold anything.
+func TestOfAProbeItsKindAndStatusAreTold(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"Readiness probe failed: HTTP probe failed with statuscode: 503":              "Readiness probe failed: HTTP probe failed with statuscode: 503",
+		"Liveness probe failed: psql: connecting with password=hunter2":               "Liveness probe failed",
+		"Readiness probe failed: HTTP probe failed with statuscode: 503\nhunter2":     "Readiness probe failed",
+		"Startup probe errored: rpc error: code = Unknown desc = exec: hunter2":       "Startup probe errored",
+		"hunter2: Readiness probe failed: HTTP probe failed with statuscode: 503":     "",
+		`Readiness probe failed: Get "http://u:hunter2@10.0.0.1/": dial tcp: refused`: "Readiness probe failed",
+	} {
+		event := object(t, `{apiVersion: v1, kind: Event, metadata: {name: e}, involvedObject: {kind: Pod, name: db, uid: u}, reason: Unhealthy}`)
+		event.Object["message"] = said
+		if w, tells := WarningOf(event, false); !tells || w.Message != want {
+			t.Errorf("%q is told as %q", said, w.Message)
+		}
+		if w, _ := WarningOf(event, true); w.Message != said {
+			t.Errorf("%q is told as %q where output is wanted", said, w.Message)
+		}
 	}
 }

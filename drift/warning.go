@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"regexp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,8 +20,9 @@ type Warning struct {
 }
 
 // WarningOf reads an event; false says that it tells nothing about rollouts, or
-// nothing that a status does not tell.
-func WarningOf(event *unstructured.Unstructured) (Warning, bool) {
+// nothing that a status does not tell. What a probe printed is in it only where
+// that is wanted.
+func WarningOf(event *unstructured.Unstructured, output bool) (Warning, bool) {
 	field := func(path ...string) string { s, _, _ := unstructured.NestedString(event.Object, path...); return s }
 	w := Warning{
 		Name: field("involvedObject", "name"), UID: field("involvedObject", "uid"),
@@ -39,12 +41,29 @@ func WarningOf(event *unstructured.Unstructured) (Warning, bool) {
 		return w, w.Refused
 	case kind == "Pod":
 		switch w.Reason {
-		case "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "Unhealthy":
+		case "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox":
+			return w, true
+		case "Unhealthy":
+			if !output {
+				w.Message = probe.FindString(w.Message)
+			}
 			return w, true
 		}
 	}
 	return Warning{}, false
 }
+
+// probe is what the kubelet itself says of a probe that failed: which kind it is,
+// and the status that HTTP had. What follows is output of the program, which may
+// hold a password.
+var probe = regexp.MustCompile(`^(Readiness|Liveness|Startup) probe (failed|errored)(: HTTP probe failed with statuscode: [1-9][0-9]{2}$)?`)
+
+// warningKept is how long an event tells why something is not ready; what still
+// keeps it so is told again before.
+const warningKept = time.Hour
+
+// Stale reports whether a warning tells nothing of the present any more.
+func (w Warning) Stale(now time.Time) bool { return now.Sub(w.Last) > warningKept }
 
 // refusalGrace is how long pods must be refused before that is a failure: one
 // that replaces another may ask for the room that the other one just leaves,

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ type podWatch struct {
 
 // replicaSet is one of a Deployment at a revision. Whoever returns to a template
 // gives its old ReplicaSet a new revision, so that it must be read again.
-type replicaSet struct{ name, at string }
+type replicaSet struct{ of, name, at string }
 
 // revision is that of a ReplicaSet, once it is known.
 type revision struct {
@@ -182,15 +183,15 @@ type warningStore struct{ p *podWatch }
 
 var _ cache.TransformingStore = warningStore{}
 
-func warningOf(event *unstructured.Unstructured) *drift.Warning {
-	if w, ok := drift.WarningOf(event); ok {
+func (s warningStore) warningOf(event *unstructured.Unstructured) *drift.Warning {
+	if w, ok := drift.WarningOf(event, s.p.c.options.PodLogs); ok {
 		return &w
 	}
 	return nil
 }
 
 func (s warningStore) Transformer() cache.TransformFunc {
-	return func(object any) (any, error) { return only(object, warningOf), nil }
+	return func(object any) (any, error) { return only(object, s.warningOf), nil }
 }
 
 func (s warningStore) Add(object any) error                  { return s.take([]any{object}) }
@@ -204,8 +205,8 @@ func (s warningStore) take(objects []any) error {
 	defer s.p.c.mu.Unlock()
 	more := false
 	for _, o := range objects {
-		w := only(o, warningOf).says
-		if w == nil || s.p.warnings[w.UID].Last.After(w.Last) {
+		w := only(o, s.warningOf).says
+		if w == nil || w.Stale(time.Now()) || s.p.warnings[w.UID].Last.After(w.Last) {
 			continue
 		}
 		s.p.warnings[w.UID], more = *w, true
@@ -216,8 +217,34 @@ func (s warningStore) take(objects []any) error {
 	return nil
 }
 
+// strayFor is how long a warning waits for what it is about to be seen: the two
+// are watched apart.
+const strayFor = time.Minute
+
+// forget drops what is of no pod and no workload any more: a namespace may stay
+// unready for weeks while its pods come and go. c.mu is held.
+func (p *podWatch) forget(now time.Time) {
+	workloads, rollouts := map[string]bool{}, map[string]string{} // by uid; of Deployments, by name
+	for t := range p.targets {
+		for _, k := range t.objects {
+			if k.id.Namespace != p.namespace || !drift.IsWorkload(k.id) {
+				continue
+			}
+			if workloads[k.uid] = true; k.id.Kind == "Deployment" {
+				rollouts[k.id.Name] = k.rollout
+			}
+		}
+	}
+	maps.DeleteFunc(p.warnings, func(uid string, w drift.Warning) bool {
+		return w.Stale(now) || p.pods[w.Name].UID != uid && !workloads[uid] && now.Sub(w.Last) > strayFor
+	})
+	maps.DeleteFunc(p.logs, func(pod string, _ *lastWords) bool { _, ok := p.pods[pod]; return !ok })
+	maps.DeleteFunc(p.sets, func(set replicaSet, _ *revision) bool { return rollouts[set.of] != set.at })
+}
+
 // explain finds the cause for each workload in the namespace. c.mu is held.
 func (p *podWatch) explain() {
+	p.forget(time.Now())
 	var failing []drift.Pod
 	for _, pod := range p.pods {
 		if _, warned := p.warnings[pod.UID]; warned || pod.Cause.Message != "" {
@@ -289,7 +316,7 @@ func (p *podWatch) revisionOf(k *kept, name string) (string, bool) {
 	if k.rollout == "" {
 		return "", false
 	}
-	set := replicaSet{name, k.rollout}
+	set := replicaSet{k.id.Name, name, k.rollout}
 	if r, asked := p.sets[set]; asked {
 		return r.is, r.known
 	}
