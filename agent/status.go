@@ -61,6 +61,7 @@ var reasons = []reason{
 	{"HistoryUnknown", stalled, "", as[*gitsync.CommitUnavailable]},
 	{"HistoryUnknown", stalled, "", as[*gitsync.HistoryTooLong]},
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
+	{"ApplyRejected", stalled, "It was found without asking the API server, and nothing was written. `pawl check` shows the same.", unaskedRefusal},
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"OutOfReach", stalled, "Take it out of the overlay, or have the platform team widen what the environment may have (environments[].namespaces and kinds of the agent's configuration).", as[*drift.OutOfReach]},
 	{"Conflict", retry, "It moves from one target to another, and is taken over as soon as the first is applied.", letsGo},
@@ -85,6 +86,13 @@ func as[E error](err error) bool {
 func refusedImage(err error) bool {
 	var r *policies.Refusal
 	return errors.As(err, &r) && len(r.Images) > 0
+}
+
+// unaskedRefusal reports whether objects can never be applied, whatever the API
+// server says.
+func unaskedRefusal(err error) bool {
+	var r *drift.Rejected
+	return errors.As(err, &r) && r.Offline
 }
 
 // denied finds refusals with a reason of one kind among others.

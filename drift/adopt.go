@@ -15,15 +15,15 @@ import (
 const AnnotationAdopt = "pawl.dev/adopt"
 
 // Claim is another tool's mark on an object: it applies the object, and would
-// undo what we write or delete it. The zero value is none.
+// undo what we write or delete it.
 type Claim struct {
 	Tool environments.Tool
 	Name string // "Helm release shop/web"
 }
 
-// claimOn finds the mark of another tool. Labels that people and charts write
+// claimsOn finds the marks of other tools. Labels that people and charts write
 // themselves, such as app.kubernetes.io/managed-by alone, are none.
-func claimOn(obj *unstructured.Unstructured) Claim {
+func claimsOn(obj *unstructured.Unstructured) []Claim {
 	labels, annotations := obj.GetLabels(), obj.GetAnnotations()
 	pair := func(of map[string]string, prefix string) string {
 		namespace, name := of[prefix+"namespace"], of[prefix+"name"]
@@ -32,8 +32,8 @@ func claimOn(obj *unstructured.Unstructured) Claim {
 		}
 		return namespace + "/" + name
 	}
-	helm := ""
-	if labels["app.kubernetes.io/managed-by"] == "Helm" {
+	helm, installed := "", pair(labels, "helm.toolkit.fluxcd.io/")
+	if labels["app.kubernetes.io/managed-by"] == "Helm" && installed == "" { // Flux installs by Helm, and then both marks are its own
 		helm = pair(annotations, "meta.helm.sh/release-")
 	}
 	tracking, _, _ := strings.Cut(annotations["argocd.argoproj.io/tracking-id"], ":")
@@ -46,22 +46,23 @@ func claimOn(obj *unstructured.Unstructured) Claim {
 	if annotations["configmanagement.gke.io/managed"] == "enabled" {
 		configSync = annotations["configsync.gke.io/manager"]
 	}
+	var claims []Claim
 	for _, c := range []struct {
 		tool       environments.Tool
 		what, name string
-	}{ // Flux installs by Helm, and then both marks are there
+	}{
 		{environments.Flux, "Flux Kustomization", pair(labels, "kustomize.toolkit.fluxcd.io/")},
-		{environments.Flux, "Flux HelmRelease", pair(labels, "helm.toolkit.fluxcd.io/")},
+		{environments.Flux, "Flux HelmRelease", installed},
 		{environments.ArgoCD, "Argo CD Application", tracking},
 		{environments.ConfigSync, "Config Sync", configSync},
 		{environments.Kubectl, "kubectl ApplySet", labels["applyset.kubernetes.io/part-of"]},
 		{environments.Helm, "Helm release", helm},
 	} {
 		if c.name != "" {
-			return Claim{c.tool, c.what + " " + c.name}
+			claims = append(claims, Claim{c.tool, c.what + " " + c.name})
 		}
 	}
-	return Claim{}
+	return claims
 }
 
 // managersOfTool are the field managers by which tools write what they declare.
@@ -90,10 +91,10 @@ func adopts(annotations map[string]string) (tools []environments.Tool, reason st
 	return tools, ""
 }
 
-// MayAdopt reports whether an object without our mark may be taken over from
-// who claims it. Objects that no tool claims may always be.
-func (w Wanted) MayAdopt(c Claim) bool {
-	return c == Claim{} || slices.Contains(w.Adopt, c.Tool)
+// NotAdopted are the claims on an object without our mark that keep it from being
+// taken over: each of its tools must be named. Objects that no tool claims have none.
+func (w Wanted) NotAdopted(claims []Claim) []Claim {
+	return slices.DeleteFunc(slices.Clone(claims), func(c Claim) bool { return slices.Contains(w.Adopt, c.Tool) })
 }
 
 // Inherit is what metadata.managedFields of an object has to be for pawl to own
@@ -135,8 +136,16 @@ func Inherit(live *unstructured.Unstructured, tools []environments.Tool) []any {
 
 // TakenOver is what people read of an object that is taken over.
 func (l Live) TakenOver() string {
-	if l.Claim == (Claim{}) {
+	if len(l.Claims) == 0 {
 		return "is there already; taken over"
 	}
-	return "is there already; taken over from " + l.Claim.Name
+	return "is there already; taken over from " + names(l.Claims)
+}
+
+func names(claims []Claim) string {
+	var names []string
+	for _, c := range claims {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, " and ")
 }

@@ -2,6 +2,7 @@ package drift
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,9 +25,10 @@ func TestMarksOfOtherTools(t *testing.T) {
 		"annotations: {configmanagement.gke.io/managed: disabled, configsync.gke.io/manager: ':root'}":                              "",
 		"labels: {applyset.kubernetes.io/part-of: applyset-x}":                                                                      "kubectl ApplySet applyset-x",
 		"annotations: {kubectl.kubernetes.io/last-applied-configuration: '{}'}":                                                     "",
+		"labels: {app.kubernetes.io/managed-by: Helm, applyset.kubernetes.io/part-of: applyset-x}, annotations: {meta.helm.sh/release-name: web, meta.helm.sh/release-namespace: shop, argocd.argoproj.io/tracking-id: 'web:/ConfigMap:shop/c'}": "Argo CD Application web and kubectl ApplySet applyset-x and Helm release shop/web",
 	} {
-		if got := Observe(object(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, "+metadata+"}}")).Claim; got.Name != want {
-			t.Errorf("%s: got %q, want %q", metadata, got.Name, want)
+		if got := Observe(object(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, "+metadata+"}}")).Claims; names(got) != want {
+			t.Errorf("%s: got %q, want %q", metadata, names(got), want)
 		}
 	}
 }
@@ -70,12 +72,20 @@ func TestAMarkOfAnotherToolIsAConflictUnlessItIsAdopted(t *testing.T) {
 	decide := func(live Live, known map[ObjectID]Entry, adopt ...environments.Tool) (Plan, error) {
 		return Decide(Situation{Mark: ours, Wanted: []Wanted{{ID: web, Digest: "wanted", Adopt: adopt}}, Inventory: Inventory{Entries: known}, Live: map[ObjectID]Live{web: live}})
 	}
-	strange := Live{State: Present, UID: "x", Claim: flux}
+	strange := Live{State: Present, UID: "x", Claims: []Claim{flux}}
 	if _, err := decide(strange, nil, environments.Helm); err == nil {
 		t.Error("taken over from Flux, though only Helm was named")
 	}
 	plan, err := decide(strange, nil, environments.Helm, environments.Flux)
 	if err != nil || plan.Steps[0].Reason != "is there already; taken over from "+flux.Name {
+		t.Errorf("got %+v, %v", plan, err)
+	}
+	both := Live{State: Present, UID: "x", Claims: []Claim{flux, {environments.Helm, "Helm release shop/web"}}}
+	_, err = decide(both, nil, environments.Flux)
+	if err == nil || strings.Contains(err.Error(), "Flux") || !strings.Contains(err.Error(), "belongs to Helm release shop/web") {
+		t.Errorf("of two tools one was named, and got %v", err)
+	}
+	if plan, err = decide(both, nil, environments.Flux, environments.Helm); err != nil {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 	// The very object that we applied: somebody took our mark off it.

@@ -50,8 +50,8 @@ func Decide(s Situation) (Plan, error) {
 			unknown = append(unknown, Unread{w.ID, live.Why})
 		case live.State == Present && !live.Mark.IsZero() && live.Mark != s.Mark && !mayTake(s.Given[w.ID], live, s.Mark):
 			conflicts = append(conflicts, Held{Object: w.ID, By: live.Mark, LetsGo: live.Mark.Agent == s.Mark.Agent && s.Others.LetsGo(live.Mark, w.ID)})
-		case live.State == Present && live.Mark.IsZero() && s.Inventory.Entries[w.ID].Adopts(live) && !w.MayAdopt(live.Claim):
-			conflicts = append(conflicts, Held{Object: w.ID, Claim: live.Claim})
+		case live.State == Present && live.Mark.IsZero() && s.Inventory.Entries[w.ID].Adopts(live) && len(w.NotAdopted(live.Claims)) > 0:
+			conflicts = append(conflicts, Held{Object: w.ID, Claims: w.NotAdopted(live.Claims)})
 		default:
 			action, reason := decideWanted(w, live, s)
 			if action == Configure && live.Mark != s.Mark && !live.Mark.IsZero() {

@@ -197,7 +197,7 @@ func TestDecideRefuses(t *testing.T) {
 		s.Live = map[ObjectID]Live{web: with(asLeft, func(l *Live) { l.Mark = theirs }), conf: asLeft}
 		_, err := Decide(s)
 		var conflict *Conflict
-		if !errors.As(err, &conflict) || len(conflict.Objects) != 1 || conflict.Objects[0] != (Held{Object: web, By: theirs}) {
+		if !errors.As(err, &conflict) || len(conflict.Objects) != 1 || !cmp.Equal(conflict.Objects[0], Held{Object: web, By: theirs}) {
 			t.Errorf("got %v; want a conflict about the Deployment", err)
 		}
 	})

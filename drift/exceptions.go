@@ -59,14 +59,17 @@ func (p fieldPath) protected() string {
 	return ""
 }
 
-// ignorable reads a path that may be ignored in some object.
-func ignorable(text string) (fieldPath, error) {
+// ignorable reads a path that may be ignored in some object of a kind.
+func ignorable(group, kind, text string) (fieldPath, error) {
 	p, err := parseFieldPath(text)
 	if err != nil {
 		return fieldPath{}, err
 	}
 	if why := p.protected(); why != "" {
 		return fieldPath{}, fmt.Errorf("%s cannot be ignored: it %s", text, why)
+	}
+	if rest, ok := strings.CutPrefix(text, "stringData"); ok && p.elements[0].text == "stringData" && group == "" && kind == "Secret" {
+		return fieldPath{}, fmt.Errorf("%s cannot be ignored: the stringData of a Secret is applied as data; write data%s", text, rest)
 	}
 	return p, nil
 }
@@ -76,7 +79,7 @@ func ignorable(text string) (fieldPath, error) {
 func CheckIgnore(rules []environments.Ignore) (field string, err error) {
 	for i, rule := range rules {
 		for j, text := range rule.Fields {
-			if _, err := ignorable(text); err != nil {
+			if _, err := ignorable(rule.Group(), rule.Kind, text); err != nil {
 				return fmt.Sprintf("[%d].fields[%d]", i, j), err
 			}
 		}
@@ -115,7 +118,7 @@ func (w *Wanted) except(rules []environments.Ignore, images []render.Image) []Pr
 		return problems
 	}
 	add := func(at, text string, must bool) {
-		p, err := ignorable(text)
+		p, err := ignorable(w.ID.Group, w.ID.Kind, text)
 		if err != nil {
 			refuse(at, "%v", err)
 			return

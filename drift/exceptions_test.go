@@ -144,6 +144,29 @@ func TestWhatCannotBeIgnoredIsRefused(t *testing.T) {
 	}
 }
 
+// What a Secret declares as stringData is applied, and known to everybody, as data.
+func TestStringDataIsIgnoredAsData(t *testing.T) {
+	t.Parallel()
+	const why = "stringData.password cannot be ignored: the stringData of a Secret is applied as data; write data.password"
+	rules := []environments.Ignore{{APIVersion: "v1", Kind: "Secret", Fields: []string{"stringData.password"}}}
+	if field, err := CheckIgnore(rules); err == nil || err.Error() != why || field != "[0].fields[0]" {
+		t.Errorf("got %s, %v", field, err)
+	}
+	secret := func(field string) error {
+		wanted, err := Want([]*unstructured.Unstructured{object(t, "{apiVersion: v1, kind: Secret, metadata: {name: a, annotations: {pawl.dev/ignore: "+field+"}}, stringData: {password: a}}")}, ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Except(wanted, nil, nil)
+	}
+	if err := secret("stringData.password"); err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("got %v", err)
+	}
+	if err := secret("data.password"); err != nil {
+		t.Error(err)
+	}
+}
+
 // Only what is to be given up is taken out of our entry.
 func TestDisowning(t *testing.T) {
 	t.Parallel()

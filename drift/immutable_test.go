@@ -104,18 +104,20 @@ func TestDecideRecreation(t *testing.T) {
 	asks := Wanted{Recreate: true}
 	for name, c := range map[string]struct {
 		wanted   Wanted
+		known    Entry
 		live     Live
 		recreate bool
 		reason   string
 	}{
-		"asked for":              {asks, here, true, "spec.selector cannot be changed in a live object; deleted and made again, as it asks for by pawl.dev/recreate"},
-		"not asked for":          {Wanted{}, here, false, "spec.selector cannot be changed in a live object; take the change back, or have the object deleted and made again: annotate it with pawl.dev/recreate: on-immutable-change"},
-		"somebody else's":        {asks, Live{State: Present, UID: "1"}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
-		"another target's":       {asks, Live{State: Present, UID: "1", Mark: Mark{Agent: "pawl", Target: "other"}}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
-		"not known what it is":   {asks, Live{}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
-		"not there, as it seems": {asks, Live{State: Absent}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+		"asked for":              {asks, Entry{}, here, true, "spec.selector cannot be changed in a live object; deleted and made again, as it asks for by pawl.dev/recreate"},
+		"not asked for":          {Wanted{}, Entry{}, here, false, "spec.selector cannot be changed in a live object; take the change back, or have the object deleted and made again: annotate it with pawl.dev/recreate: on-immutable-change"},
+		"somebody else's":        {asks, Entry{}, Live{State: Present, UID: "1"}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"another target's":       {asks, Entry{}, Live{State: Present, UID: "1", Mark: Mark{Agent: "pawl", Target: "other"}}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"not known what it is":   {asks, Entry{}, Live{}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+		"only taken over":        {asks, Entry{UID: "1", Adopted: true}, here, false, "spec.selector cannot be changed in a live object; it was there before it was first applied, so it is not deleted, as it may hold what is not of this release. Delete it by hand if that is meant, or take the change back"},
+		"not there, as it seems": {asks, Entry{}, Live{State: Absent}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
 	} {
-		recreate, reason := DecideRecreation(c.wanted, c.live, ours, []string{"spec.selector"})
+		recreate, reason := DecideRecreation(c.wanted, c.known, c.live, ours, []string{"spec.selector"})
 		if recreate != c.recreate || reason != c.reason {
 			t.Errorf("%s: got %v, %s", name, recreate, reason)
 		}

@@ -23,8 +23,8 @@ type Live struct {
 	UID             string
 	ResourceVersion string
 	Mark            Mark
-	Claim           Claim  // another tool's; looked for only where there is no mark
-	Applied         Digest // of the fields that pawl owns
+	Claims          []Claim // of other tools; looked for only where there is no mark
+	Applied         Digest  // of the fields that pawl owns
 	Terminating     bool
 	Confirm         bool // it is only deleted by a word in a commit
 	Health          ObjectHealth
@@ -41,17 +41,17 @@ func Observe(obj *unstructured.Unstructured) Live { return (*HealthCheck)(nil).O
 // Observe looks at an object that came from the API server. The check may be nil.
 func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 	fields := applied(obj)
-	var claim Claim
+	var claims []Claim
 	mark := markIn(fields)
 	if mark.IsZero() {
-		claim = claimOn(obj)
+		claims = claimsOn(obj)
 	}
 	return Live{
 		State:           Present,
 		UID:             string(obj.GetUID()),
 		ResourceVersion: obj.GetResourceVersion(),
 		Mark:            mark,
-		Claim:           claim,
+		Claims:          claims,
 		Applied:         digestOfFields(fields),
 		Terminating:     obj.GetDeletionTimestamp() != nil,
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,

@@ -35,9 +35,9 @@ var recreatedNever = map[[2]string]bool{
 }
 
 // DecideRecreation decides on an object of which a release changes fields that
-// cannot be changed. Only an object that this target applied before is ever
-// deleted, and only on its own word. The reason is for people, also of a yes.
-func DecideRecreation(w Wanted, live Live, mark Mark, fields []string) (recreate bool, reason string) {
+// cannot be changed. Only an object that this target made is ever deleted, and
+// only on its own word. known is its entry in the inventory. The reason is for people, also of a yes.
+func DecideRecreation(w Wanted, known Entry, live Live, mark Mark, fields []string) (recreate bool, reason string) {
 	cannot := fmt.Sprintf("%s cannot be changed in a live object", strings.Join(fields, ", "))
 	switch {
 	case !w.Recreate:
@@ -46,6 +46,8 @@ func DecideRecreation(w Wanted, live Live, mark Mark, fields []string) (recreate
 		return false, cannot + "; it could not be read, so it was not deleted"
 	case live.Mark != mark:
 		return false, cannot + "; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"
+	case known.Adopted:
+		return false, cannot + "; it was there before it was first applied, so it is not deleted, as it may hold what is not of this release. Delete it by hand if that is meant, or take the change back"
 	}
 	return true, cannot + "; deleted and made again, as it asks for by " + AnnotationRecreate
 }

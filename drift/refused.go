@@ -27,7 +27,7 @@ type Rejected struct {
 	// earlier stage, as the namespace or kind of these came with this release,
 	// or any, where the server took an object in the trial and not in earnest.
 	Written bool
-	// Offline is true when no API server was asked.
+	// Offline is true when it was found without asking the API server.
 	Offline bool
 }
 
@@ -105,7 +105,7 @@ type Conflict struct {
 type Held struct {
 	Object ObjectID
 	By     Mark
-	Claim  Claim // instead of By, where it is another tool's
+	Claims []Claim // instead of By, where it is that of other tools
 	// LetsGo says that whose it is no longer declares it at this commit, and has
 	// only not been brought to it yet.
 	LetsGo bool
@@ -125,9 +125,13 @@ func (e *Conflict) Error() string {
 		}
 	}
 	for _, h := range e.Objects {
-		if h.Claim != (Claim{}) {
-			fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.Claim.Name)
-			say(fmt.Sprintf(`To take over what %[1]s made, first stop %[1]s there without letting it delete anything, then write "adopt: [%[1]s]" for the environment in pawl.yaml (runbook: Moving from another tool)`, h.Claim.Tool))
+		if len(h.Claims) > 0 {
+			fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, names(h.Claims))
+		}
+		for _, claim := range h.Claims {
+			say(fmt.Sprintf(`To take over what %[1]s made, first stop %[1]s there without letting it delete anything, then write "adopt: [%[1]s]" for the environment in pawl.yaml (runbook: Moving from another tool)`, claim.Tool))
+		}
+		if len(h.Claims) > 0 {
 			continue
 		}
 		fmt.Fprintf(&lines, "\n  %s belongs to %s", h.Object, h.By)

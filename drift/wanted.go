@@ -82,6 +82,9 @@ func want(obj *unstructured.Unstructured, mark Mark) (Wanted, []Problem) {
 	labels[LabelTarget], labels[LabelAgent] = mark.Target, mark.Agent
 	meta["labels"] = labels
 
+	if problems := unknownWords(id, meta); len(problems) > 0 {
+		return Wanted{}, problems
+	}
 	recreate, reason := asksForRecreation(id, obj.GetAnnotations())
 	if reason != "" {
 		return fail("metadata.annotations["+AnnotationRecreate+"]", reason)

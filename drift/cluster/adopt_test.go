@@ -150,3 +150,21 @@ func TestWhatKubectlDeclaredStaysUnlessItIsAdopted(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Each tool whose mark an object bears must be named.
+func TestWhatTwoToolsClaimIsNotTakenOverForOneOfThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.applied("helm", byTool("labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: web, meta.helm.sh/release-namespace: shop, 'argocd.argoproj.io/tracking-id': 'web:/ConfigMap:shop/a'}"))
+	w.settings.Adopt = []environments.Tool{environments.ArgoCD}
+	_, err := w.cluster.Apply(t.Context(), w.verified(configMap("a", "k", "new")), drift.Terms{Environment: w.settings})
+	var conflict *drift.Conflict
+	if !errors.As(err, &conflict) || !strings.Contains(err.Error(), "/a belongs to Helm release shop/web\n") {
+		t.Fatalf("got %v", err)
+	}
+	w.settings.Adopt = append(w.settings.Adopt, environments.Helm)
+	w.apply(configMap("a", "k", "new"))
+	if diff := cmp.Diff(map[string]any{"k": "new"}, w.get("ConfigMap/a").Object["data"]); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -107,7 +107,7 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 func (w *work) rejected(err error) error {
 	var refused *drift.Rejected
 	if errors.As(err, &refused) {
-		refused.Target = w.release.Target
+		refused.Target, refused.Offline = w.release.Target, true
 	}
 	return err
 }

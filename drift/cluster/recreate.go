@@ -26,7 +26,7 @@ func (c *Cluster) tryRecreation(ctx context.Context, w *work, step *drift.Step, 
 		return err
 	}
 	live := drift.Observe(object)
-	recreate, reason := drift.DecideRecreation(wanted, live, w.target.mark, fields)
+	recreate, reason := drift.DecideRecreation(wanted, w.inventory.Entries[wanted.ID], live, w.target.mark, fields)
 	if !recreate {
 		return &notRecreated{drift.Problem{Object: wanted.ID, Field: fields[0], Reason: reason}}
 	}

@@ -164,3 +164,21 @@ func TestARecreationWaitsUntilTheOldOneIsGone(t *testing.T) {
 		t.Errorf("got %v", again)
 	}
 }
+
+// What was only taken over holds what is not of the release.
+func TestWhatWasTakenOverIsNotDeletedToBeMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	fixed := func(v string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: '{ns}', annotations: {pawl.dev/recreate: on-immutable-change}}\nimmutable: true\ndata: {v: '" + v + "'}\n"
+	}
+	uid := w.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: '{ns}'}\nimmutable: true\ndata: {v: '1', theirs: precious}\n").GetUID()
+	w.apply(fixed("1"))
+	w.restart()
+	if err := w.refused(fixed("2")); !strings.Contains(err.Error(), "it was there before it was first applied, so it is not deleted") {
+		t.Errorf("got %v", err)
+	}
+	if got := w.get("ConfigMap/a").GetUID(); got != uid {
+		t.Error("it was deleted")
+	}
+}

@@ -37,7 +37,7 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 	}
 	s := answer.Status()
 	if fields := drift.Immutable(s); len(fields) > 0 {
-		_, reason := drift.DecideRecreation(drift.Wanted{}, drift.Live{}, drift.Mark{}, fields)
+		_, reason := drift.DecideRecreation(drift.Wanted{}, drift.Entry{}, drift.Live{}, drift.Mark{}, fields)
 		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason}}
 	}
 	if s.Code == http.StatusInternalServerError && unfit.MatchString(s.Message) {

@@ -57,10 +57,11 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 		if err == nil && (strange || before && step.Action != drift.Create) {
 			if t.before, err = c.get(ctx, k, wanted.ID); err == nil && strange {
 				live := drift.Observe(t.before)
-				foreign := live.Mark.IsZero() && !wanted.MayAdopt(live.Claim)
+				claims := wanted.NotAdopted(live.Claims)
+				foreign := live.Mark.IsZero() && len(claims) > 0
 				if foreign || !live.Mark.IsZero() && live.Mark != w.target.mark {
 					mu.Lock()
-					conflict.Objects = append(conflict.Objects, drift.Held{Object: wanted.ID, By: live.Mark, Claim: live.Claim})
+					conflict.Objects = append(conflict.Objects, drift.Held{Object: wanted.ID, By: live.Mark, Claims: claims})
 					mu.Unlock()
 					return
 				}
