@@ -193,8 +193,9 @@ func (a *Agent) inherit(ctx context.Context) {
 func (a *Agent) worker(ctx context.Context, t environments.Target) *worker {
 	w, ok := a.workers[t.String()]
 	if !ok {
-		w = newWorker(a.options.Retries, a.deploy, a.turned, a.notTurned, (&guard{agent: a}).look)
+		w = newWorker(a.options.Retries, a.deployAndAnswer, a.turned, a.notTurned, (&guard{agent: a}).look)
 		a.workers[t.String()] = w
+		a.wakes.Store(t.String(), w.turned)
 		a.running.Go(func() error {
 			w.run(ctx)
 			return nil

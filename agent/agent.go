@@ -73,6 +73,8 @@ type Agent struct {
 	gatherer *demands.Gatherer
 	// rollbacks are what people asked for, by target (drift.RollbackRequest).
 	rollbacks sync.Map
+	// wakes let the worker of a target look at it (chan struct{}), by target.
+	wakes sync.Map
 
 	// workers, by the name of their target, are the loop's own; running holds
 	// their goroutines.
@@ -220,6 +222,7 @@ func (a *Agent) watchBranch(ctx context.Context) {
 				head = rev.Commit
 			}
 			a.synced.Store(true)
+			a.handRollbacks()
 		}
 		select {
 		case <-ctx.Done():

@@ -14,6 +14,15 @@ import (
 	"github.com/pawl-dev/pawl/render"
 )
 
+// deployAndAnswer deploys, then does what a person asked meanwhile.
+func (a *Agent) deployAndAnswer(ctx context.Context, j job) error {
+	err := a.deploy(ctx, j)
+	if cluster, ok := a.edges.Clusters[j.environment.Name]; ok && ctx.Err() == nil {
+		a.answerRollback(ctx, cluster, j)
+	}
+	return err
+}
+
 // deploy takes one target through the stages at one revision. It returns as
 // soon as the objects are applied; health follows by notice. Any error leaves
 // the target's last release running and kept.

@@ -220,20 +220,6 @@ func (b *board) tookBack(t environments.Target, took time.Duration) {
 	}
 }
 
-// wake lets the target's worker look at it, and reports whether there is one.
-// The target may come without its overlay.
-func (b *board) wake(t environments.Target) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for known, k := range b.kept {
-		if known.String() == t.String() && k.turned != nil {
-			wake(k.turned)
-			return true
-		}
-	}
-	return false
-}
-
 // release is the one that a target is kept at, empty if there is none.
 func (b *board) release(t environments.Target) string {
 	b.mu.Lock()

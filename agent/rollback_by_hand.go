@@ -14,11 +14,39 @@ import (
 // askRollback takes in what a person asks of a target; its worker sees to it.
 func (a *Agent) askRollback(t environments.Target, r drift.RollbackRequest) {
 	a.rollbacks.Store(t.String(), r)
-	if !a.board.wake(t) {
-		a.rollbacks.Delete(t.String())
-		a.log.Warn().Str("target", t.String()).Str("by", r.By).Msg("a rollback was asked for of a target that is not kept")
+	a.handRollback(t)
+}
+
+// handRollback lets a target's worker see to what is asked. Where there is none,
+// that is the answer, once the branch is known.
+func (a *Agent) handRollback(t environments.Target) {
+	synced := a.synced.Load()
+	if turned, ok := a.wakes.Load(t.String()); ok {
+		wake(turned.(chan struct{}))
+		return
+	}
+	cluster, ok := a.edges.Clusters[t.Environment]
+	if !synced || !ok {
+		return
+	}
+	if asked, ok := a.rollbacks.LoadAndDelete(t.String()); ok {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+		defer cancel()
+		a.answer(ctx, cluster, t, asked.(drift.RollbackRequest), "", &declined{fmt.Sprintf("%s is none of the branch's targets, so it is not kept; bring its overlay back first", t)})
 	}
 }
+
+// handRollbacks hands on what was asked before the branch was known.
+func (a *Agent) handRollbacks() {
+	a.rollbacks.Range(func(name, _ any) bool {
+		environment, application, _ := strings.Cut(name.(string), "/")
+		a.handRollback(environments.Target{Environment: environment, Application: application})
+		return true
+	})
+}
+
+// answerTimeout bounds the writing of an answer.
+const answerTimeout = 10 * time.Second
 
 // answerRollback does what a person asked of the job's target, if anything, and
 // tells them what came of it.
@@ -28,8 +56,24 @@ func (a *Agent) answerRollback(ctx context.Context, cluster Cluster, j job) {
 		return
 	}
 	r := asked.(drift.RollbackRequest)
-	answer, err := a.rollBackAsAsked(ctx, cluster, j, r)
-	log := a.log.With().Str("target", j.target.String()).Str("by", r.By).Str("why", r.Reason).Logger()
+	answer, err := "", error(nil)
+	if r.Expired(a.now()) {
+		err = &declined{fmt.Sprintf("it was asked at %s, which is too long ago; ask again", r.At.UTC().Format(time.DateTime))}
+	} else {
+		answer, err = a.rollBackAsAsked(ctx, cluster, j, r)
+	}
+	if err != nil && ctx.Err() != nil { // a newer commit came; its job is asked next
+		a.rollbacks.LoadOrStore(j.target.String(), r)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout) // it is done: a newer commit ends no answer
+	defer cancel()
+	a.answer(ctx, cluster, j.target, r, answer, err)
+}
+
+// answer tells who asked for a rollback what came of it.
+func (a *Agent) answer(ctx context.Context, cluster Cluster, t environments.Target, r drift.RollbackRequest, answer string, err error) {
+	log := a.log.With().Str("target", t.String()).Str("by", r.By).Str("why", r.Reason).Logger()
 	if err != nil {
 		answer = "refused: " + err.Error()
 		if !as[*declined](err) && mayPass(ctx, err) {
@@ -39,7 +83,7 @@ func (a *Agent) answerRollback(ctx context.Context, cluster Cluster, j job) {
 	} else {
 		log.Warn().Str("answer", answer).Msg("a rollback by hand")
 	}
-	if err := cluster.Answer(context.WithoutCancel(ctx), j.target, answer); err != nil {
+	if err := cluster.Answer(ctx, t, answer); err != nil {
 		log.Warn().Err(err).Msg("the answer to a rollback by hand could not be written")
 	}
 }
@@ -68,6 +112,10 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 		}
 		return fmt.Sprintf("the hold is lifted; %s is applied again", j.revision.Commit.Short()), nil
 	}
+	why := fmt.Sprintf("rolled back by hand by %s: %s", r.By, r.Reason)
+	if hold != nil && !r.At.IsZero() && hold.At.After(r.At) && hold.Why == why {
+		return fmt.Sprintf("returned to the good release of %s; it was done before the agent was started anew", hold.To.Short()), nil
+	}
 	present := a.board.release(j.target)
 	goods, lost, err := a.goods(ctx, cluster, j.target)
 	if err != nil {
@@ -90,7 +138,7 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 		if err != nil {
 			return "", err
 		}
-		next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: fmt.Sprintf("rolled back by hand by %s: %s", r.By, r.Reason)}
+		next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why}
 		if hold != nil { // what the commit asks for is the one that is held already
 			next.Release, next.Commit = hold.Release, hold.Commit
 		}

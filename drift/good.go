@@ -84,6 +84,18 @@ type RollbackRequest struct {
 	// By and Reason are the person's own words.
 	By     string `json:"by"`
 	Reason string `json:"reason"`
+	// At is when it was asked, by the API server's clock; zero where that is not
+	// known.
+	At time.Time `json:"-"`
+}
+
+// RequestLasts is how long a request may wait to be carried out. Who asked waits no
+// more by then, and things may have changed.
+const RequestLasts = 5 * time.Minute
+
+// Expired reports whether it is too late to do what was asked.
+func (r RollbackRequest) Expired(now time.Time) bool {
+	return !r.At.IsZero() && now.Sub(r.At) > RequestLasts
 }
 
 // Held reports whether a release is the one that is held.

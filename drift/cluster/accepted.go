@@ -19,6 +19,11 @@ func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
 	if err := s.list(ctx); err != nil {
 		return nil, err
 	}
+	// An agent starts here. What people asked of a target that nothing is deployed
+	// to any more is to be answered, too.
+	c.releases.mu.Lock()
+	c.watchReleases()
+	c.releases.mu.Unlock()
 	s.mu.Lock()
 	names := slices.Sorted(maps.Keys(s.known))
 	s.mu.Unlock()

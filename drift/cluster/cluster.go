@@ -217,7 +217,7 @@ func New(o Options) (*Cluster, error) {
 		discovery:   disco,
 		mapper:      mapper,
 		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, partBytes: cmp.Or(o.inventoryPartBytes, inventoryPartBytes), log: o.Log, busy: map[string]*sync.Mutex{}},
-		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}},
+		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}},
 		ctx:         ctx,
 		stop:        stop,
 		requests:    make(chan struct{}, applying),

@@ -49,8 +49,10 @@ type releases struct {
 	// busy has those whose index is being read or changed. One target never waits
 	// for another.
 	busy map[string]*sync.Mutex
-	// watched is set once people's requests are seen.
+	// watched is set once it is seen what others do to the Secrets.
 	watched bool
+	// asked are the requests that were handed on, by the index's name.
+	asked map[string]string
 }
 
 // storingReleases is how many releases are stored at once.
@@ -75,6 +77,11 @@ type goodIndex struct {
 	Releases []goodEntry    `json:"releases"`
 	Hold     *drift.Hold    `json:"hold,omitempty"`
 	object   *corev1.Secret // without data and managedFields
+}
+
+// without is the releases but one, in a list of its own.
+func (i *goodIndex) without(release string) []goodEntry {
+	return slices.DeleteFunc(slices.Clone(i.Releases), func(e goodEntry) bool { return e.Digest == release })
 }
 
 type goodEntry struct {
@@ -103,23 +110,21 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	next := *index
-	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest })
 	var entry goodEntry
-	if at >= 0 {
+	if at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest }); at >= 0 {
 		entry = index.Releases[at]
 		entry.At = g.At
-		next.Releases = slices.Delete(slices.Clone(index.Releases), at, at+1)
 	} else if entry, err = r.write(ctx, name, g); err != nil {
 		return err
 	}
-	next.Releases = slices.Insert(slices.Clone(next.Releases), 0, entry)
 	var surplus []goodEntry
-	if len(next.Releases) > goodKept {
-		surplus = next.Releases[goodKept:]
-		next.Releases = next.Releases[:goodKept:goodKept]
-	}
-	if err := r.save(ctx, name, &next); err != nil {
+	err = c.changeIndex(ctx, name, g.Release.Target, func(next *goodIndex) bool {
+		next.Releases = slices.Insert(next.without(entry.Digest), 0, entry)
+		kept := min(len(next.Releases), goodKept)
+		next.Releases, surplus = next.Releases[:kept:kept], next.Releases[kept:]
+		return true
+	})
+	if err != nil {
 		return err
 	}
 	c.removeParts(ctx, surplus)
@@ -129,23 +134,22 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 // Discard makes a release none of the good ones any more. One that is none costs
 // nothing.
 func (c *Cluster) Discard(ctx context.Context, t environments.Target, release string) error {
-	r := &c.releases
 	name := goodName(c.options.Owner, t)
-	defer r.lock(name)()
-	index, err := c.goodIndex(ctx, name, t)
+	defer c.releases.lock(name)()
+	var gone []goodEntry
+	err := c.changeIndex(ctx, name, t, func(next *goodIndex) bool {
+		at := slices.IndexFunc(next.Releases, func(e goodEntry) bool { return e.Digest == release })
+		if at < 0 {
+			return false
+		}
+		gone = next.Releases[at : at+1]
+		next.Releases = next.without(release)
+		return true
+	})
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == release })
-	if at < 0 {
-		return nil
-	}
-	next := *index
-	next.Releases = slices.Delete(slices.Clone(index.Releases), at, at+1)
-	if err := r.save(ctx, name, &next); err != nil {
-		return err
-	}
-	c.removeParts(ctx, index.Releases[at:at+1])
+	c.removeParts(ctx, gone)
 	return nil
 }
 
@@ -205,19 +209,41 @@ func (c *Cluster) Held(ctx context.Context, t environments.Target) (*drift.Hold,
 func (c *Cluster) Hold(ctx context.Context, t environments.Target, h *drift.Hold) error {
 	name := goodName(c.options.Owner, t)
 	defer c.releases.lock(name)()
-	index, err := c.goodIndex(ctx, name, t)
-	if err != nil || index.Hold == nil && h == nil {
-		return err
-	}
-	next := *index
-	next.Hold = h
-	return c.releases.save(ctx, name, &next)
+	return c.changeIndex(ctx, name, t, func(next *goodIndex) bool {
+		changed := next.Hold != nil || h != nil
+		next.Hold = h
+		return changed
+	})
 }
 
 // goodName is the name of the Secret that names a target's good releases.
 func goodName(owner string, t environments.Target) string {
 	return goodPrefix + strings.TrimPrefix(inventoryName(drift.MarkFor(owner, t)), inventoryPrefix)
 }
+
+// changeIndex changes a target's index and stores it, unless edit says that nothing
+// is to be changed. Where somebody else wrote the Secret meanwhile, were it an
+// annotation, theirs is read and changed at once. It is locked.
+func (c *Cluster) changeIndex(ctx context.Context, name string, t environments.Target, edit func(next *goodIndex) bool) error {
+	for tries := 1; ; tries++ {
+		index, err := c.goodIndex(ctx, name, t)
+		if err != nil {
+			return err
+		}
+		next := *index
+		next.object = index.object.DeepCopy()
+		if !edit(&next) {
+			return nil
+		}
+		err = c.releases.save(ctx, name, &next)
+		if overtaken := apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err); !overtaken || tries == changeTries {
+			return err
+		}
+	}
+}
+
+// changeTries is how often an index is changed that others keep writing.
+const changeTries = 5
 
 // goodIndex is the index of a target, empty if there is none. It is locked.
 func (c *Cluster) goodIndex(ctx context.Context, name string, t environments.Target) (*goodIndex, error) {
@@ -229,7 +255,7 @@ func (c *Cluster) goodIndex(ctx context.Context, name string, t environments.Tar
 			return nil, err
 		}
 	}
-	c.watchRequests()
+	c.watchReleases()
 	index, ok := r.known[name]
 	r.mu.Unlock()
 	switch {
@@ -343,7 +369,7 @@ func (r *releases) read(ctx context.Context, e goodEntry) (drift.Good, error) {
 	return g, nil
 }
 
-// save stores an index. Whoever wrote it meanwhile wins, and is read.
+// save stores an index that nobody else has. Whoever wrote it meanwhile wins, and is read.
 func (r *releases) save(ctx context.Context, name string, index *goodIndex) error {
 	text, err := json.Marshal(index)
 	if err != nil {
@@ -351,7 +377,7 @@ func (r *releases) save(ctx context.Context, name string, index *goodIndex) erro
 	}
 	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Type: "pawl.dev/releases"}
 	if index.object != nil {
-		next = index.object.DeepCopy()
+		next = index.object
 	}
 	next.Labels = with(next.Labels, labelGoodOf, r.agent)
 	next.Annotations = with(next.Annotations, annotationFor, index.Target)

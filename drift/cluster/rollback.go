@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,8 +52,10 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", doing, err)
 		}
-		if secret.Annotations[annotationRequest] != "" {
-			return "", fmt.Errorf("%s: somebody else asked, and the agent has not answered yet; is it running?", doing)
+		if secret.Annotations[annotationRequest] != "" { // the agent answers those that have expired with a no
+			if asked := askedAt(secret); !(drift.RollbackRequest{At: asked}).Expired(time.Now()) {
+				return "", fmt.Errorf("%s: somebody else asked at %s, and the agent has not answered yet; is it running? What is not answered can be asked anew after %s", doing, asked.UTC().Format(time.TimeOnly), drift.RequestLasts)
+			}
 		}
 		secret.Annotations = with(secret.Annotations, annotationRequest, string(text))
 		delete(secret.Annotations, annotationAnswer)
@@ -84,19 +87,29 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 func (c *Cluster) Answer(ctx context.Context, t environments.Target, answer string) error {
 	name := goodName(c.options.Owner, t)
 	defer c.releases.lock(name)()
-	index, err := c.goodIndex(ctx, name, t)
-	if err != nil || index.object == nil {
-		return err
-	}
-	next := *index
-	next.object = index.object.DeepCopy()
-	delete(next.object.Annotations, annotationRequest)
-	next.object.Annotations = with(next.object.Annotations, annotationAnswer, answer)
-	return c.releases.save(ctx, name, &next)
+	return c.changeIndex(ctx, name, t, func(next *goodIndex) bool {
+		if next.object == nil {
+			return false // the request went with the Secret
+		}
+		delete(next.object.Annotations, annotationRequest)
+		next.object.Annotations = with(next.object.Annotations, annotationAnswer, answer)
+		return true
+	})
 }
 
-// watchRequests sees what people ask for. releases.mu is held.
-func (c *Cluster) watchRequests() {
+// askedAt is when a request was written, by the API server's clock; zero where that
+// is not known.
+func askedAt(secret *corev1.Secret) (at time.Time) {
+	for _, f := range secret.ManagedFields {
+		if f.Time != nil && f.FieldsV1 != nil && bytes.Contains(f.FieldsV1.Raw, []byte(`"f:`+annotationRequest+`"`)) && f.Time.After(at) {
+			at = f.Time.Time
+		}
+	}
+	return at
+}
+
+// watchReleases sees what others do to the Secrets, and so what people ask for. releases.mu is held.
+func (c *Cluster) watchReleases() {
 	if c.releases.watched {
 		return
 	}
@@ -135,7 +148,8 @@ func (s requestStore) Replace(objects []any, _ string) error {
 	return nil
 }
 
-// take takes in an index as it is in the cluster, and hands on what is asked.
+// take hands on what is asked by an index as it is in the cluster, also by one
+// that is found at the start.
 func (c *Cluster) take(object any) {
 	o, ok := object.(*unstructured.Unstructured)
 	if !ok {
@@ -145,33 +159,43 @@ func (c *Cluster) take(object any) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, secret); err != nil {
 		return
 	}
-	r := &c.releases
-	r.mu.Lock()
-	known := r.known[secret.Name]
-	if known == nil || known.object == nil {
-		r.mu.Unlock()
-		return // not looked at by anybody yet
+	environment, application, _ := strings.Cut(secret.Annotations[annotationFor], "/")
+	t := environments.Target{Environment: environment, Application: application}
+	if goodName(c.options.Owner, t) != secret.Name {
+		return // who may write this Secret may ask for its target alone
 	}
-	text := secret.Annotations[annotationRequest]
-	asked := text != "" && known.object.Annotations[annotationRequest] != text
-	if known.object.ResourceVersion != secret.ResourceVersion && asked {
-		index := *known
-		secret.Data, secret.ManagedFields = nil, nil
-		index.object = secret
-		r.known[secret.Name] = &index
-	}
-	r.mu.Unlock()
-	if !asked {
+	text, at := secret.Annotations[annotationRequest], askedAt(secret)
+	if !c.releases.asks(secret.Name, text, at) {
 		return
 	}
-	environment, application, _ := strings.Cut(known.Target, "/")
-	t := environments.Target{Environment: environment, Application: application}
 	var request drift.RollbackRequest
 	if err := json.Unmarshal([]byte(text), &request); err != nil || request.By == "" || strings.TrimSpace(request.Reason) == "" {
-		c.mu.Lock()
-		c.spawn(func() { _ = c.Answer(c.ctx, t, "refused: the request has no name or no reason") })
-		c.mu.Unlock()
+		c.later(func() { _ = c.Answer(c.ctx, t, "refused: the request has no name or no reason") })
 		return
 	}
+	request.At = at
 	c.options.Notify(drift.Notice{Target: t, Rollback: &request})
+}
+
+// asks reports whether what an index asks is news.
+func (r *releases) asks(name, text string, at time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if text == "" {
+		delete(r.asked, name)
+		return false
+	}
+	request := at.String() + text
+	if r.asked[name] == request {
+		return false
+	}
+	r.asked[name] = request
+	return true
+}
+
+// later does what a watch must not wait for.
+func (c *Cluster) later(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spawn(f)
 }

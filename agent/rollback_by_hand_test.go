@@ -1,0 +1,72 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+)
+
+// catalogue 120
+func TestEveryRequestForARollbackIsAnswered(t *testing.T) {
+	ask := func(w *world, target environments.Target, age time.Duration) {
+		w.agent.Notice(drift.Notice{Target: target, Rollback: &drift.RollbackRequest{By: "ada", Reason: "latency", At: time.Now().Add(-age)}})
+	}
+	want := func(w *world, beginning string) {
+		w.t.Helper()
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.answers) != 1 || !strings.HasPrefix(w.answers[0], beginning) {
+			w.t.Errorf("the answers are %q, want one: %s", w.answers, beginning)
+		}
+	}
+	inTime := environmentsTarget("dev", "web")
+	start := func(name string, prepare func(w *world), story func(w *world)) {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, shop(), func(w *world) {
+				files := shop()
+				files["base/web.yaml"] = labelled("zero")
+				w.remembers("0", files)
+				prepare(w)
+			}, story)
+		})
+	}
+	start("too late", func(*world) {}, func(w *world) {
+		ask(w, inTime, time.Hour)
+		want(w, "refused: it was asked at ")
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+	})
+	start("of a target that the branch does not have", func(*world) {}, func(w *world) {
+		ask(w, environmentsTarget("dev", "gone"), 0)
+		want(w, "refused: dev/gone is none of the branch's targets")
+	})
+	start("of a target that no release could be deployed to", func(w *world) { w.unsigned[hexOf("a")] = true }, func(w *world) {
+		ask(w, inTime, time.Hour)
+		want(w, "refused: it was asked at ")
+	})
+	start("before the branch could be read", func(w *world) { w.unread = errors.New("down") }, func(w *world) {
+		ask(w, inTime, 0)
+		ask(w, environmentsTarget("elsewhere", "web"), 0) // not this agent's
+		synctest.Wait()
+		w.expect("answers", len(w.answers), 0)
+		w.mu.Lock()
+		w.unread = nil
+		w.mu.Unlock()
+		w.push(nil)
+		want(w, "returned to the good release of 0")
+		w.expect("what was applied last", w.lastApplied("dev/web"), "0")
+	})
+	start("before a crash that came before the answer", func(*world) {}, func(w *world) {
+		w.mu.Lock()
+		w.held["dev/web"] = &drift.Hold{Release: "sha256:bad", To: "0", Why: "rolled back by hand by ada: latency", At: time.Now()}
+		w.mu.Unlock()
+		ask(w, inTime, time.Second)
+		want(w, "returned to the good release of 0; it was done before the agent was started anew")
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+	})
+}
