@@ -12,11 +12,15 @@ import (
 // ownPrefix is what all labels and annotations of the agent begin with.
 const ownPrefix = "pawl.dev/"
 
+// labelReadsMetrics is what a namespace bears from which metrics may be read, see
+// the NetworkPolicy in deploy/.
+const labelReadsMetrics = "pawl.dev/reads-metrics"
+
 // wordsOf are the labels and annotations of the agent that an object may have in
 // git. What it says of the mark is overwritten.
 var wordsOf = map[string][]string{
 	"annotations": {AnnotationAdopt, AnnotationIgnore, AnnotationPrune, AnnotationRecreate},
-	"labels":      {LabelAgent, AnnotationPrune, LabelTarget},
+	"labels":      {LabelAgent, AnnotationPrune, labelReadsMetrics, LabelTarget},
 }
 
 // unknownWords finds labels and annotations that look as if the agent went by
