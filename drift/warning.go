@@ -79,25 +79,3 @@ func (w Warning) Refusal(newestPod time.Time) (Cause, bool) {
 	}
 	return Cause{Message: w.Reason + ": " + w.Message, Fatal: true, Grace: refusalGrace, Seen: w.Last}, true
 }
-
-// Explain finds why the pods of a workload's rollout do not get ready, among
-// those of its namespace, in the order of their names. What needs a change wins
-// over what may pass, and of equals the first one. Causes that are excused are
-// not fatal.
-func Explain(w Workload, pods []Pod, warnings map[string]Warning, excused map[Cause]bool) Cause {
-	var found Cause
-	for _, p := range pods {
-		cause := p.Cause
-		if warning, ok := warnings[p.UID]; ok && cause.Message == "" && !p.Ready {
-			cause.Message = ofPod(p.Name, warning.Reason, warning.Message)
-		}
-		if cause.Message == "" || !w.Has(p) || !w.runs(p) {
-			continue
-		}
-		cause.Fatal = cause.Fatal && !excused[cause]
-		if found.Message == "" || cause.Fatal && !found.Fatal {
-			found = cause
-		}
-	}
-	return found
-}
