@@ -365,7 +365,7 @@ func (k *kept) settle(s *promote.TargetState) {
 	}
 	switch {
 	case k.returned != nil:
-		s.Stage, s.Problem = promote.StageFailed, k.returned.problem(k.health)
+		s.Stage, s.Problem = promote.StageFailed, k.returned.problem(k.health, held)
 		if k.health != nil {
 			s.Health = *k.health
 		}

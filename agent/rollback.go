@@ -33,8 +33,9 @@ type returned struct {
 // heldHint is the way out of a hold.
 const heldHint = "Fix forward on the branch, or merge a revert; the hold ends as soon as the branch asks for another release, or by `pawl rollback TARGET --lift`."
 
-// problem is how it is reported. health is that of the release it returned to.
-func (r *returned) problem(health *drift.Health) promote.Problem {
+// problem is how it is reported. health is that of the release it returned to, and held
+// what left with the failed one and was not deleted.
+func (r *returned) problem(health *drift.Health, held *drift.PruneHeld) promote.Problem {
 	did := fmt.Sprintf("Returned to the last good release (%s)", r.hold.To.Short())
 	if len(r.tried) > 1 {
 		did = fmt.Sprintf("Returned to an earlier good release (%s), as what returned before it was not healthy either", r.hold.To.Short())
@@ -49,10 +50,12 @@ func (r *returned) problem(health *drift.Health) promote.Problem {
 	case health.Status == drift.Failed:
 		did += ", which is not healthy either: " + failures(*health)
 	}
-	return promote.Problem{
-		Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.",
-		Hint: heldHint,
+	p := promote.Problem{Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.", Hint: heldHint}
+	if held != nil {
+		p.Did += " Not all that it brought is gone: " + held.Error()
+		p.Hint += " What is left over goes with the next release, by the same rules: " + held.Hint()
 	}
+	return p
 }
 
 // turned acts on what became of a release: one that is healthy for the first
@@ -268,7 +271,11 @@ func (r recorded) Collect(ctx context.Context, images []render.Image, trust poli
 func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) error {
 	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
 	a.board.expect(j.target, settings, g, j.turned, why)
-	applied, err := cluster.Apply(ctx, verified, drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Health: g.Terms.Health})
+	terms := drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Health: g.Terms.Health}
+	if why != nil {
+		terms.GoodAt = g.At
+	}
+	applied, err := cluster.Apply(ctx, verified, terms)
 	if err != nil {
 		a.board.abandon(j.target)
 		return err

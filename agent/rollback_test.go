@@ -470,6 +470,26 @@ func TestWhatTheAPIServerRefusesToTakeBackDoesNotReturn(t *testing.T) {
 }
 
 // catalogue 120
+func TestWhatTheFailedReleaseBroughtAndIsNotDeletedIsSaid(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) {
+		w.fails("bad")
+		w.prunes = func(terms drift.Terms) *drift.PruneHeld {
+			if !terms.Returning || terms.GoodAt.IsZero() {
+				return nil
+			}
+			claim := drift.ObjectID{Kind: "PersistentVolumeClaim", Namespace: "shop", Name: "data"}
+			return &drift.PruneHeld{Target: web, Of: 9, Limit: 30, Objects: []drift.ObjectID{claim}, Protected: []drift.ObjectID{claim}}
+		}
+	}, func(w *world) {
+		w.push(bad())
+		p := w.state(web).Problem
+		if p.Reason != "RolledBack" || !strings.Contains(p.Did, "PersistentVolumeClaim shop/data") || !strings.Contains(p.Hint, `"Pawl-Prune: dev/web 1"`) {
+			t.Errorf("the problem is %+v", p)
+		}
+	})
+}
+
+// catalogue 120
 func TestNothingIsSaidToStayBeforeRollingBackWasTried(t *testing.T) {
 	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
 		var meanwhile promote.Stage

@@ -18,6 +18,9 @@ type Terms struct {
 	// judged against next stays the newest commit that was accepted, or going back
 	// would also bring back what was demanded then.
 	Returning bool
+	// GoodAt is when it was good, where it takes the place of a newer one: what was
+	// made since goes with that one.
+	GoodAt time.Time
 	// Word is what the commits since the one accepted last say may be deleted;
 	// nil if they say nothing.
 	Word *PruneWord

@@ -3,6 +3,7 @@ package drift
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pawl-dev/pawl/environments"
 )
@@ -21,6 +22,9 @@ type Situation struct {
 	// Word what the commits say about it; nil if nothing.
 	MaxPercent int
 	Word       *PruneWord
+	// GoodAt is when the release was good, where it is an older one that returns. What
+	// was made since is no loss to it, and not counted in that share.
+	GoodAt time.Time
 	// Reach is what may be deleted at all; what is wanted was checked before.
 	Reach Reach
 	// Others is what other targets declare; nil if nobody looked, and then nothing

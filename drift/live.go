@@ -1,6 +1,8 @@
 package drift
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -32,6 +34,8 @@ type Live struct {
 	Rollout string
 	// CheckedBy is the check by which Health was told, if one was given.
 	CheckedBy Digest
+	// Created is told of what may be pruned alone.
+	Created time.Time
 }
 
 // Observe looks at an object that came from the API server, where the

@@ -192,6 +192,7 @@ func protection(id ObjectID) string {
 func guard(s Situation, steps []Step) *PruneHeld {
 	h := &PruneHeld{Target: s.Target, Limit: s.MaxPercent}
 	var unasked, asked []int
+	brought := 0
 	left := map[ObjectID]bool{}
 	for i, step := range steps {
 		live, entry := s.Live[step.Object], s.Inventory.Entries[step.Object]
@@ -206,11 +207,14 @@ func guard(s Situation, steps []Step) *PruneHeld {
 		case live.Terminating || entry.Leaving == LeavingConfirmed:
 		case mustConfirm(step.Object, live):
 			asked = append(asked, i)
-		case !entry.going():
+		case entry.going():
+		case s.MaxPercent > 0 && !s.GoodAt.IsZero() && live.Created.After(s.GoodAt):
+			brought++ // by what came after the release that returns
+		default:
 			unasked = append(unasked, i)
 		}
 	}
-	h.Of = len(s.Inventory.Entries)
+	h.Of = len(s.Inventory.Entries) - brought
 	for id, e := range s.Inventory.Entries {
 		if e.going() || s.Live[id].State == Absent && !left[id] && e.UID == "" {
 			h.Of-- // going already, or never made

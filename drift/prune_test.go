@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -133,6 +134,45 @@ func TestHowMuchMayGoAtOnce(t *testing.T) {
 				t.Errorf("held: %q\nwant:  %q", got, c.held)
 			}
 		})
+	}
+}
+
+// What was made after a release was good goes when that release returns, however
+// much it is; what was there before, and what is protected, is guarded as ever.
+//
+// catalogue 120
+func TestWhatCameAfterTheReleaseThatReturnsIsNotCounted(t *testing.T) {
+	t.Parallel()
+	good := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		goodAt, created time.Time
+		percent         int
+		deleted, held   int
+	}{
+		"made since":                  {good, good.Add(time.Minute), 30, 6, 1},
+		"there before":                {good, good.Add(-time.Minute), 30, 0, 7},
+		"of unknown age":              {good, time.Time{}, 30, 0, 7},
+		"nothing returns":             {time.Time{}, good.Add(time.Minute), 30, 0, 7},
+		"nothing goes without a word": {good, good.Add(time.Minute), 0, 0, 7},
+	} {
+		s := Situation{Target: production, Mark: ours, Wanted: wantedOf("wanted", web), Inventory: inventoryOf(entry, web, claim), Live: map[ObjectID]Live{web: asLeft}, MaxPercent: c.percent, GoodAt: c.goodAt}
+		left := with(asLeft, func(l *Live) { l.Created = c.created })
+		s.Live[claim] = left
+		for i := range 6 {
+			id := ObjectID{Kind: "ConfigMap", Namespace: "shop", Name: fmt.Sprint("left", i)}
+			s.Inventory.Entries[id], s.Live[id] = entry, left
+		}
+		plan, err := Decide(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := 0
+		if plan.Held != nil {
+			held = len(plan.Held.Objects)
+		}
+		if plan.Count(Delete) != c.deleted || held != c.held {
+			t.Errorf("%s: %d are deleted and %d held; want %d and %d", name, plan.Count(Delete), held, c.deleted, c.held)
+		}
 	}
 }
 

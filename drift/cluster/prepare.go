@@ -52,7 +52,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		return nil, err
 	}
 	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live,
-		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word, Reach: c.reach(release.Target.Environment),
+		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word, GoodAt: terms.GoodAt, Reach: c.reach(release.Target.Environment),
 		Others: w.others, ReachOf: c.reach, Given: w.given})
 	if err != nil {
 		c.abandon(w)
@@ -318,7 +318,9 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 			mu.Lock()
 			w.kinds[id] = k
 			mu.Unlock()
-			note(id, drift.Observe(object))
+			live := drift.Observe(object)
+			live.Created = object.GetCreationTimestamp().Time
+			note(id, live)
 		}
 	}); err != nil {
 		return err
