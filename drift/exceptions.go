@@ -207,9 +207,6 @@ func (w Wanted) Whole() []byte {
 	return w.Exceptions.whole
 }
 
-// Whole is Wanted.Whole.
-func (x *Exceptions) Whole() []byte { return x.whole }
-
 // Over is the whole body with the live values of the ignored fields: what a dry
 // run takes to show what applying would do to this very object.
 func (x *Exceptions) Over(live *unstructured.Unstructured) ([]byte, error) {

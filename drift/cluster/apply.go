@@ -256,12 +256,12 @@ func (c *Cluster) write(ctx context.Context, w *work, ids []drift.ObjectID) erro
 		err := c.writeOne(ctx, w, wanted)
 		mu.Lock()
 		defer mu.Unlock()
-		switch problems := refusal(err, id, wanted.Whole()); {
+		switch problems := refusal(err, wanted); {
 		case err == nil:
 		case len(problems) > 0:
 			refused.Problems = append(refused.Problems, problems...)
 		case failure == nil:
-			failure = fmt.Errorf("%s: writing %s: %w", w.target.name, id, plain(err, id, wanted.Whole()))
+			failure = fmt.Errorf("%s: writing %s: %w", w.target.name, id, plain(err, wanted))
 		}
 	})
 	switch {
@@ -291,7 +291,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	}
 	if err == nil {
 		after, err = persist(ctx, func() (*unstructured.Unstructured, error) {
-			return c.put(whole, w.target, w.kinds[wanted.ID], wanted.ID, wanted.Patch, wanted.Exceptions)
+			return c.put(whole, w.target, w.kinds[wanted.ID], wanted)
 		})
 	}
 	c.mu.Lock()

@@ -14,12 +14,12 @@ import (
 
 // put makes an object as it is wanted, and keeps the live values of what is
 // left to others. Without exceptions it is one request.
-func (c *Cluster) put(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, except *drift.Exceptions) (*unstructured.Unstructured, error) {
-	if except == nil {
-		return c.applyOver(ctx, t, k, id, body)
+func (c *Cluster) put(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
+	if wanted.Exceptions == nil {
+		return c.applyOver(ctx, t, k, wanted.ID, wanted.Patch)
 	}
 	for range 5 {
-		after, err := c.putExcept(ctx, t, k, id, body, except)
+		after, err := c.putExcept(ctx, t, k, wanted)
 		if !apierrors.IsConflict(err) { // else it changed since it was read
 			return after, err
 		}
@@ -27,12 +27,13 @@ func (c *Cluster) put(ctx context.Context, t *target, k kind, id drift.ObjectID,
 	return nil, errors.New("it changed each time it was to be written")
 }
 
-func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
+	id, except := wanted.ID, wanted.Exceptions
 	live, err := c.get(ctx, k, id)
 	if apierrors.IsNotFound(err) {
 		// Cut off between the two requests, the object differs from what is noted
 		// of it, and the next write begins below.
-		if live, err = c.applyOver(ctx, t, k, id, except.Whole()); err != nil {
+		if live, err = c.applyOver(ctx, t, k, id, wanted.Whole()); err != nil {
 			return nil, err
 		}
 		return c.disown(ctx, t, k, id, live, except)
@@ -40,7 +41,7 @@ func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, id drift.Obj
 	if err != nil {
 		return nil, err
 	}
-	uproots, err := except.Uproots(live, body)
+	uproots, err := except.Uproots(live, wanted.Patch)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,8 @@ func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, id drift.Obj
 		return nil, err
 	}
 	// Should it be gone by now, it must not be made without the ignored fields.
-	if body, err = of(body, live.GetUID(), ""); err != nil {
+	body, err := of(wanted.Patch, live.GetUID(), "")
+	if err != nil {
 		return nil, err
 	}
 	return c.applyOver(ctx, t, k, id, body)
@@ -100,7 +102,8 @@ func of(body []byte, uid types.UID, version string) ([]byte, error) {
 }
 
 // tryPut tries what put would do, by one dry run.
-func (c *Cluster) tryPut(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte, except *drift.Exceptions) (*unstructured.Unstructured, error) {
+func (c *Cluster) tryPut(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
+	id, body, except := wanted.ID, wanted.Whole(), wanted.Exceptions
 	if except == nil {
 		return c.patch(ctx, t, k, id, body, true)
 	}
@@ -109,7 +112,7 @@ func (c *Cluster) tryPut(ctx context.Context, t *target, k kind, id drift.Object
 	case err == nil:
 		body, err = except.Over(live)
 	case apierrors.IsNotFound(err):
-		body, err = except.Whole(), nil
+		err = nil
 	}
 	if err != nil {
 		return nil, err

@@ -279,3 +279,25 @@ spec:
 		t.Errorf("got %+v", w.drifts())
 	}
 }
+
+// What is left to others is not known to the agent, but was sent in the trial.
+func TestNoValueOfASecretThatIsLeftToOthersIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	secret := func(user string) string {
+		return "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: '{ns}', annotations: {pawl.dev/ignore: data.password}}, data: {user: " + user + ", password: ZGVjbGFyZWQ=}}"
+	}
+	const alice, bob, rotated = "YWxpY2U=", "Ym9i", "cm90YXRlZC1saXZl"
+	w.apply(secret(alice), configMap("a", "k", "1"))
+	w.edit("Secret/s", `{"data":{"password":"`+rotated+`"}}`)
+	w.admit("quote-"+w.namespace, "UPDATE", "secrets", `{expression: "object.data.user == 'YWxpY2U='", messageExpression: "'refused: ' + object.data.password"}`)
+	client, _ := w.at("Secret/s")
+	w.eventually("the policy to be enforced", func() (bool, string) {
+		_, err := client.Patch(t.Context(), "s", types.MergePatchType, []byte(`{"data":{"user":"Ym9i"}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "refused: "+rotated), fmt.Sprint(err)
+	})
+	err := w.refused(secret(bob), configMap("a", "k", "2"))
+	if strings.Contains(err.Error(), rotated) || !strings.Contains(err.Error(), "Secret "+w.namespace+"/s: the API server's words are left out") {
+		t.Errorf("got %v", err)
+	}
+}

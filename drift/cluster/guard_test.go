@@ -22,6 +22,24 @@ var (
 func (w *world) guard(name, operation, expression string) {
 	w.t.Helper()
 	ctx := context.Background()
+	w.admit(name, operation, "configmaps", fmt.Sprintf("{expression: %q}", expression))
+	client, _ := w.at("ConfigMap/a")
+	w.eventually("the policy to be enforced", func() (bool, string) {
+		var err error
+		if operation == "DELETE" {
+			err = client.Delete(ctx, "a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		} else {
+			_, err = client.Patch(ctx, "a", types.MergePatchType, []byte(`{"data":{"probe":"1"}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		}
+		return err != nil && strings.Contains(err.Error(), name), fmt.Sprint(err)
+	})
+}
+
+// admit makes the API server validate an operation in the world's namespace; it
+// may take a moment until it does.
+func (w *world) admit(name, operation, resource, validation string) {
+	w.t.Helper()
+	ctx := context.Background()
 	policy := object(w.t, fmt.Sprintf(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -30,9 +48,9 @@ spec:
   failurePolicy: Fail
   matchConstraints:
     namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[2]s}}
-    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [%[3]s], resources: [configmaps]}]
-  validations: [{expression: %[4]q}]
-`, name, w.namespace, operation, expression))
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [%[3]s], resources: [%[4]s]}]
+  validations: [%[5]s]
+`, name, w.namespace, operation, resource, validation))
 	binding := object(w.t, fmt.Sprintf(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -46,16 +64,6 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { w.unguard(name) })
-	client, _ := w.at("ConfigMap/a")
-	w.eventually("the policy to be enforced", func() (bool, string) {
-		var err error
-		if operation == "DELETE" {
-			err = client.Delete(ctx, "a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
-		} else {
-			_, err = client.Patch(ctx, "a", types.MergePatchType, []byte(`{"data":{"probe":"1"}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
-		}
-		return err != nil && strings.Contains(err.Error(), name), fmt.Sprint(err)
-	})
 }
 
 // unguard takes the policy away; it may take a moment until it is forgotten.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -18,7 +19,8 @@ import (
 // refusal turns an API server's answer into problems of an object. It is
 // empty where the answer does not judge the object: the server could not be
 // reached, was busy, or a webhook was down.
-func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
+func refusal(err error, wanted drift.Wanted) []drift.Problem {
+	id := wanted.ID
 	var not *notRecreated
 	if errors.As(err, &not) {
 		return []drift.Problem{not.problem}
@@ -40,7 +42,7 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 		_, reason := drift.DecideRecreation(drift.Wanted{}, drift.Entry{}, drift.Live{}, drift.Mark{}, fields)
 		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason}}
 	}
-	if s.Code == http.StatusInternalServerError && unfit.MatchString(s.Message) {
+	if isUnfit(s) {
 		s.Code = http.StatusBadRequest // which is not the server's fault
 	}
 	switch s.Code {
@@ -49,15 +51,15 @@ func refusal(err error, id drift.ObjectID, body []byte) []drift.Problem {
 		if s.Details != nil && s.Reason == metav1.StatusReasonInvalid && len(s.Details.Causes) > 0 {
 			problems := make([]drift.Problem, 0, len(s.Details.Causes))
 			for _, cause := range s.Details.Causes {
-				problems = append(problems, drift.Problem{Object: id, Field: cause.Field, Reason: masked(cause.Message, id, body)})
+				problems = append(problems, drift.Problem{Object: id, Field: cause.Field, Reason: masked(cause.Message, wanted)})
 			}
 			return problems
 		}
 		if s.Code == http.StatusForbidden && strings.Contains(s.Message, "RBAC permissions not currently held") {
 			// Who writes it has not got these rights itself.
-			return []drift.Problem{{Object: id, Field: granting(id), Reason: s.Message}}
+			return []drift.Problem{{Object: id, Field: granting(id), Reason: masked(s.Message, wanted)}}
 		}
-		return undeclared(masked(s.Message, id, body), id)
+		return undeclared(masked(s.Message, wanted), id)
 	}
 	return nil
 }
@@ -78,6 +80,10 @@ func final(err error) bool {
 // unfit is how the API server says that an object does not fit the schema, or
 // has bytes that are not in base64.
 var unfit = regexp.MustCompile(`^failed to create typed patch object|illegal base64 data`)
+
+func isUnfit(s metav1.Status) bool {
+	return s.Code == http.StatusInternalServerError && unfit.MatchString(s.Message)
+}
 
 // How the API server says that it does not know a field.
 var (
@@ -100,13 +106,23 @@ func undeclared(message string, id drift.ObjectID) []drift.Problem {
 	return problems
 }
 
-// masked removes the values of a Secret from a message about it.
-func masked(message string, id drift.ObjectID, body []byte) string {
-	if id.Group != "" || id.Kind != "Secret" {
+// masked is what the API server says of an object; of a Secret, without its
+// values. Where some are left to others they are not known here, but were sent
+// in a trial and seen by webhooks, so that none of it is told.
+func masked(message string, wanted drift.Wanted) string {
+	switch {
+	case !isSecret(wanted.ID):
 		return message
+	case wanted.Exceptions != nil:
+		return "the API server's words are left out, as they may hold values of the Secret that are left to others"
 	}
+	return withoutValues(message, wanted)
+}
+
+// withoutValues removes the values that a Secret declares from a message.
+func withoutValues(message string, wanted drift.Wanted) string {
 	var secret map[string]any
-	if err := json.Unmarshal(body, &secret); err != nil {
+	if err := json.Unmarshal(wanted.Whole(), &secret); err != nil {
 		return "the answer is left out, as it may hold values of the Secret"
 	}
 	for _, name := range []string{"apiVersion", "kind", "metadata"} {
@@ -144,12 +160,18 @@ func texts(value any) []string {
 
 // plain is an error about an object; about a Secret, without its values and
 // without the error behind it, which would still hold them.
-func plain(err error, id drift.ObjectID, body []byte) error {
-	if id.Group != "" || id.Kind != "Secret" {
+func plain(err error, wanted drift.Wanted) error {
+	if !isSecret(wanted.ID) {
 		return err
 	}
-	return &maskedError{masked(err.Error(), id, body)}
+	answer := statusOf(err)
+	if answer.Code == 0 { // these are not the API server's words
+		return &maskedError{withoutValues(err.Error(), wanted)}
+	}
+	return &maskedError{fmt.Sprintf("%s (%d %s)", masked(err.Error(), wanted), answer.Code, answer.Reason)}
 }
+
+func isSecret(id drift.ObjectID) bool { return id.Group == "" && id.Kind == "Secret" }
 
 type maskedError struct{ message string }
 

@@ -81,9 +81,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	var after *unstructured.Unstructured
 	var err error
 	if report {
-		after, err = c.tryPut(c.ctx, t, w.kind, id, wanted.Patch, wanted.Exceptions)
+		after, err = c.tryPut(c.ctx, t, w.kind, wanted)
 	} else {
-		after, err = c.put(c.ctx, t, w.kind, id, wanted.Patch, wanted.Exceptions)
+		after, err = c.put(c.ctx, t, w.kind, wanted)
 	}
 	done := time.Now()
 	d := drift.Drift{Object: id}
@@ -113,7 +113,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	if err != nil {
 		if c.ctx.Err() == nil {
-			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, id, wanted.Whole())))
+			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, wanted)))
 		}
 		return
 	}

@@ -28,7 +28,7 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	err := eachTrial(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
 		after, err := persist(ctx, func() (*unstructured.Unstructured, error) {
-			return c.tryPut(ctx, w.target, k, wanted.ID, wanted.Patch, wanted.Exceptions)
+			return c.tryPut(ctx, w.target, k, wanted)
 		})
 		var over []string // what is in the way; then after is the live object
 		if err != nil {
@@ -86,13 +86,13 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		switch problems := refusal(err, wanted.ID, wanted.Whole()); {
+		switch problems := refusal(err, wanted); {
 		case err == nil:
 			trials[wanted.ID] = t
 		case len(problems) > 0:
 			refused.Problems = append(refused.Problems, problems...)
 		case failure == nil:
-			failure = fmt.Errorf("%s: trying %s before anything is written: %w", w.target.name, wanted.ID, plain(err, wanted.ID, wanted.Whole()))
+			failure = fmt.Errorf("%s: trying %s before anything is written: %w", w.target.name, wanted.ID, plain(err, wanted))
 		}
 	})
 	switch {
