@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
+	"golang.org/x/net/http2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -88,28 +92,40 @@ func persist[T any](ctx context.Context, request func() (T, error)) (T, error) {
 	until := time.Now().Add(persistence)
 	for delay := firstRetry / 2; ; delay *= 2 {
 		result, err := request()
-		if err == nil || !passing(err) || time.Now().Add(delay).After(until) {
+		if err == nil || !passing(err) || time.Now().Add(delay).After(until) || !pause(ctx, delay/2+rand.N(delay)) {
 			return result, err
 		}
-		select {
-		case <-time.After(delay/2 + rand.N(delay)):
-		case <-ctx.Done():
-			return result, err
-		}
+	}
+}
+
+// pause waits, and gives the slots that are held to others meanwhile. It is false
+// if there is no more use in going on.
+func pause(ctx context.Context, d time.Duration) bool {
+	held, _ := ctx.Value(turnKey{}).(*turn)
+	held.end()
+	select {
+	case <-time.After(d):
+		return held.begin(ctx)
+	case <-ctx.Done():
+		return false
 	}
 }
 
 // passing reports whether an error is the way's or the API server's, not the
 // request's own.
 func passing(err error) bool {
-	switch code := statusOf(err).Code; {
-	case errors.Is(err, context.Canceled):
+	if errors.Is(err, context.Canceled) {
 		return false
-	case code == 0: // no answer
-		return true
-	default:
-		return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 	}
+	if answer := statusOf(err); answer.Code != 0 {
+		return answer.Code == http.StatusTooManyRequests || answer.Code >= http.StatusInternalServerError && !isUnfit(answer)
+	}
+	// Before the answer, the way's errors are all net.Error; within it they are not.
+	var way net.Error
+	var stream http2.StreamError
+	var going http2.GoAwayError
+	return errors.As(err, &way) || errors.As(err, &stream) || errors.As(err, &going) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
 // each runs do for every item, as many at once as applies may make requests.
@@ -128,13 +144,14 @@ func eachOf[T any](ctx context.Context, c *Cluster, slots []chan struct{}, items
 	done := make(chan struct{}, len(items))
 	started := 0
 	for _, item := range items {
-		if !c.takeSlots(ctx, slots) {
+		held := &turn{c: c, slots: slots}
+		if !held.begin(ctx) {
 			break
 		}
 		started++
 		go func() {
-			defer func() { giveBack(slots); done <- struct{}{} }()
-			do(ctx, item)
+			defer func() { held.end(); done <- struct{}{} }()
+			do(context.WithValue(ctx, turnKey{}, held), item)
 		}()
 	}
 	for range started {
@@ -149,24 +166,41 @@ func eachOf[T any](ctx context.Context, c *Cluster, slots []chan struct{}, items
 	return nil
 }
 
-// takeSlots waits for a slot of each kind, in order, and is false if there is no
+// turn is the slots of one item. It goes with the item's context, so that
+// whatever waits may give them to others; nil is none.
+type turn struct {
+	c     *Cluster
+	slots []chan struct{}
+	held  int // the first so many
+}
+
+type turnKey struct{}
+
+// begin waits for a slot of each kind, in order, and is false if there is no
 // more use in that.
-func (c *Cluster) takeSlots(ctx context.Context, slots []chan struct{}) bool {
-	for i, slot := range slots {
+func (t *turn) begin(ctx context.Context) bool {
+	if t == nil {
+		return true
+	}
+	for ; t.held < len(t.slots); t.held++ {
 		select {
-		case slot <- struct{}{}:
-			continue
+		case t.slots[t.held] <- struct{}{}:
 		case <-ctx.Done():
-		case <-c.ctx.Done():
+			t.end()
+			return false
+		case <-t.c.ctx.Done():
+			t.end()
+			return false
 		}
-		giveBack(slots[:i])
-		return false
 	}
 	return true
 }
 
-func giveBack(slots []chan struct{}) {
-	for _, slot := range slots {
-		<-slot
+func (t *turn) end() {
+	if t == nil {
+		return
+	}
+	for ; t.held > 0; t.held-- {
+		<-t.slots[t.held-1]
 	}
 }
