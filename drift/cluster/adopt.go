@@ -31,7 +31,10 @@ func (c *Cluster) tryAlone(ctx context.Context, t *target, k kind, wanted drift.
 
 // inherit makes what the tools declared in an object that is taken over ours,
 // so that the apply which follows removes what the release does not declare.
-// Cut off between the two, the object bears no mark yet, and all is done again.
+// Cut off between the two, the object bears no mark yet, and the next apply that
+// declares it does all of it again. If no commit does any more, what the tools
+// declared stays in the object as ours: no object without a mark is deleted or
+// changed by us, and the tools' next apply takes the fields that they declare.
 func (c *Cluster) inherit(ctx context.Context, w *work, wanted drift.Wanted) error {
 	if !w.adopted[wanted.ID] || len(wanted.Adopt) == 0 {
 		return nil

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -166,5 +167,46 @@ func TestWhatTwoToolsClaimIsNotTakenOverForOneOfThem(t *testing.T) {
 	w.apply(configMap("a", "k", "new"))
 	if diff := cmp.Diff(map[string]any{"k": "new"}, w.get("ConfigMap/a").Object["data"]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What another tool makes in place of a kept object is not taken over unasked
+// by putting it back.
+//
+// catalogue 99
+func TestARepairTakesNothingOverUnasked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"))
+	w.admit("refuse-"+w.namespace, "CREATE", "configmaps", `{expression: "object.metadata.name != 'a' || has(object.metadata.annotations)"}`)
+	client, _ := w.at("ConfigMap/a")
+	probe := object(t, strings.ReplaceAll(configMap("a", "k", "1"), "{ns}", w.namespace))
+	w.eventually("the policy to be enforced", func() (bool, string) {
+		_, err := client.Create(t.Context(), probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "refuse-"), fmt.Sprint(err)
+	})
+	w.delete("ConfigMap/a")
+	if d := w.noticed(); d.Err == nil {
+		t.Fatalf("got %+v", d)
+	}
+	w.create(byTool("labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: web, meta.helm.sh/release-namespace: shop}"))
+	w.unguard("refuse-" + w.namespace)
+	before := w.mark()
+	w.eventually("it to be looked at again", func() (bool, string) {
+		for _, e := range w.requestsSince(before) {
+			if e.Name == "a" {
+				return true, ""
+			}
+		}
+		return false, "no request"
+	})
+	w.calm("ConfigMap/b")
+	for _, e := range w.writesSince(before) {
+		if e.Name == "a" {
+			t.Errorf("what belongs to Helm was written: %s", e)
+		}
+	}
+	if o := w.get("ConfigMap/a"); o.GetLabels()[drift.LabelTarget] != "" {
+		t.Errorf("it is marked: %v", o.GetLabels())
 	}
 }

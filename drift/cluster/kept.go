@@ -20,8 +20,9 @@ type kept struct {
 	watcher *watcher
 	patch   []byte // what is applied
 	except  *drift.Exceptions
-	desired drift.Digest // of patch
-	applied drift.Digest // AppliedDigest as the API server answered the apply
+	adopt   []environments.Tool // as of drift.Wanted
+	desired drift.Digest        // of patch
+	applied drift.Digest        // AppliedDigest as the API server answered the apply
 	uid     string
 	health  drift.ObjectHealth
 
@@ -70,7 +71,7 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 		reported = likeness{}
 	}
 	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
-	k.images, k.except = wanted.Images, wanted.Exceptions
+	k.images, k.except, k.adopt = wanted.Images, wanted.Exceptions, wanted.Adopt
 	k.settled()
 	k.reported = reported                   // what was told of this release is not told again
 	if d, ok := c.deleting[wanted.ID]; ok { // it came back
@@ -85,7 +86,7 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 
 // wanted is what is applied, for a request. c.mu is held.
 func (k *kept) wanted() drift.Wanted {
-	return drift.Wanted{ID: k.id, Digest: k.desired, Patch: k.patch, Exceptions: k.except, Images: k.images}
+	return drift.Wanted{ID: k.id, Digest: k.desired, Patch: k.patch, Exceptions: k.except, Adopt: k.adopt, Images: k.images}
 }
 
 // unkeep stops keeping an object. c.mu is held.

@@ -91,7 +91,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 		if kept := c.kept[wanted.ID]; kept != nil {
 			// Should the wait below end too early, this is what is made as soon as
 			// it is gone, not what was before.
-			kept.patch, kept.except, kept.desired = wanted.Patch, wanted.Exceptions, wanted.Digest
+			kept.patch, kept.except, kept.adopt, kept.desired = wanted.Patch, wanted.Exceptions, wanted.Adopt, wanted.Digest
 		}
 		c.mu.Unlock()
 		if gone || apierrors.IsNotFound(err) {

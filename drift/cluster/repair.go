@@ -80,9 +80,14 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	var after *unstructured.Unstructured
 	var err error
-	if report {
+	if live.State == drift.Absent {
+		err = c.unclaimed(t, w.kind, wanted)
+	}
+	switch {
+	case err != nil:
+	case report:
 		after, err = c.tryPut(c.ctx, t, w.kind, wanted)
-	} else {
+	default:
 		after, err = c.put(c.ctx, t, w.kind, wanted)
 	}
 	done := time.Now()
@@ -158,6 +163,24 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		// the same managedFields. There is nothing to tell people.
 		c.options.Log.Debug().Stringer("object", id).Str("target", k.target.name).Msg("took back fields whose values had not changed")
 	}
+}
+
+// unclaimed makes sure that an object which is not seen is nobody else's: only
+// marked ones are watched, and another tool may have made it meanwhile.
+func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) error {
+	object, err := c.get(c.ctx, k, wanted.ID)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	live := drift.Observe(object)
+	claims := wanted.NotAdopted(live.Claims)
+	if live.Mark.IsZero() && len(claims) > 0 || !live.Mark.IsZero() && live.Mark != t.mark {
+		return &drift.Conflict{Target: t.Target, Objects: []drift.Held{{Object: wanted.ID, By: live.Mark, Claims: claims}}}
+	}
+	return nil
 }
 
 // failed notes that an object could not be put back, tells it once an episode,
