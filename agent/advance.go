@@ -108,7 +108,7 @@ func (a *Agent) leaveEnvironment(name string, commit gitsync.Commit) {
 }
 
 // advanceEnvironment hands the revision to the workers of one environment. A
-// target that was there before and whose overlay is gone is reported, not deleted.
+// target that was there before and whose overlay is gone is not deleted, see leave.
 func (a *Agent) advanceEnvironment(ctx context.Context, p *demands.Demanded, environment environments.Environment) {
 	commit := p.Revision.Commit
 	known := map[string]bool{} // whatever its overlay
@@ -131,26 +131,30 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p *demands.Demanded, env
 			known[u.Target.String()] = true
 		}
 	}
+	gone := map[environments.Target]*environments.Unusable{}
 	for name, w := range a.workers {
-		if w.target.Environment == environment.Name && !known[name] {
-			failed[w.target] = &environments.Unusable{Target: w.target, Reason: fmt.Sprintf("the overlay %s is gone from the repository; its objects are kept", w.target.Overlay)}
+		if w.target.Environment == environment.Name && !known[name] && w.target.Overlay != "" && !a.hasLeft(name) {
+			gone[w.target] = &environments.Unusable{Target: w.target, Reason: fmt.Sprintf("the overlay %s is gone from the repository; its objects are kept", w.target.Overlay)}
 		}
 	}
-
 	for _, t := range a.inherited {
-		if t.Environment == environment.Name && !known[t.String()] && a.workers[t.String()] == nil {
-			failed[t] = &environments.Unusable{Target: t, Reason: "its overlay is gone from the repository; its objects run on, but are not kept against drift since the agent was started anew"}
+		if w := a.workers[t.String()]; t.Environment == environment.Name && !known[t.String()] && (w == nil || w.target == t) && !a.hasLeft(t.String()) {
+			gone[t] = &environments.Unusable{Target: t, Reason: "its overlay is gone from the repository; its objects run on, but are not kept against drift since the agent was started anew"}
 		}
 	}
 
-	all := slices.AppendSeq(slices.Clone(targets), maps.Keys(failed))
+	all := slices.AppendSeq(slices.AppendSeq(slices.Clone(targets), maps.Keys(failed)), maps.Keys(gone))
 	slices.SortFunc(all, func(a, b environments.Target) int { return strings.Compare(a.Overlay, b.Overlay) })
 	a.board.begin(environment.Name, commit, all, whole)
 	if accepted, err := a.edges.Clusters[environment.Name].Accepted(ctx); err == nil { // else each target says so
 		a.gatherer.Came(environment.Name, targets, accepted)
 	}
 	for _, t := range targets {
+		a.left.Delete(t.String())
 		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t, repository: p, declared: p.ImageFields()})
+	}
+	for t, why := range gone {
+		a.worker(ctx, t).assign(job{revision: p.Revision, environment: environment, target: t, repository: p, declared: p.ImageFields(), gone: why})
 	}
 	for t, err := range failed {
 		if w, ok := a.workers[t.String()]; ok {

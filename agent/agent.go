@@ -85,7 +85,10 @@ type Agent struct {
 	// up. They are the loop's own.
 	inherited    []environments.Target
 	hasInherited bool
-	tooLarge     gitsync.Commit // the last commit that was reported as such
+	// left are the names of targets whose overlay is gone and that others have
+	// all objects of.
+	left     sync.Map
+	tooLarge gitsync.Commit // the last commit that was reported as such
 
 	// proposed are the pull requests as they were last brought up to date, by
 	// environment and application; silence is what GitHub asked for. Both are

@@ -150,6 +150,19 @@ func (b *board) progressAt(t environments.Target, commit gitsync.Commit) progres
 	return progress{}
 }
 
+// retire takes a target that nothing is left of out of its environment's state.
+func (b *board) retire(t environments.Target, commit gitsync.Commit) {
+	b.forget(t)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	state := b.states[t.Environment]
+	if state == nil || state.Commit != commit {
+		return
+	}
+	state.Targets = slices.DeleteFunc(state.Targets, func(s promote.TargetState) bool { return s.Target == t })
+	b.tell(state)
+}
+
 // forget drops what is known of a target that is no longer there.
 func (b *board) forget(t environments.Target) {
 	b.mu.Lock()

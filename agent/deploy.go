@@ -27,6 +27,9 @@ func (a *Agent) deployAndAnswer(ctx context.Context, j job) error {
 // soon as the objects are applied; health follows by notice. Any error leaves
 // the target's last release running and kept.
 func (a *Agent) deploy(ctx context.Context, j job) error {
+	if j.gone != nil {
+		return a.leave(ctx, j)
+	}
 	started := a.now()
 	if j.retry {
 		a.metrics.retries.WithLabelValues(j.target.Environment, j.target.Application, j.tries.reason).Inc()

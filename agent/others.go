@@ -35,5 +35,31 @@ func (a *Agent) others(ctx context.Context, j job, cluster Cluster) (*drift.Othe
 			found.Add(t, drift.IDsOf(built.Release.Objects))
 		}
 	}
-	return found, nil
+	return found, a.gone(ctx, j, cluster, found)
+}
+
+// gone adds the targets that have no overlay at the commit any more: they
+// declare nothing, and let go of what others declare now.
+func (a *Agent) gone(ctx context.Context, j job, cluster Cluster, found *drift.Others) error {
+	known := map[string]bool{j.target.String(): true}
+	for _, t := range j.repository.Targets {
+		known[t.String()] = true
+	}
+	for _, u := range j.repository.Unusable {
+		known[u.Target.String()] = true
+		if u.Target.Overlay == "" { // whatever the environment has
+			known[u.Target.Environment] = true
+		}
+	}
+	accepted, err := cluster.Accepted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range accepted {
+		_, declared := j.repository.Pipeline.Environment(one.Target.Environment)
+		if declared && a.edges.Clusters[one.Target.Environment] == cluster && !known[one.Target.String()] && !known[one.Target.Environment] {
+			found.Add(one.Target, nil)
+		}
+	}
+	return nil
 }

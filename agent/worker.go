@@ -20,6 +20,8 @@ type job struct {
 	// images that it names.
 	repository *demands.Demanded
 	declared   []render.KindFields
+	// gone says that the target has no overlay at the revision; nil if it has.
+	gone *environments.Unusable
 	// turned is to be woken when the health of what the job applies turns.
 	turned chan<- struct{}
 	// retry says that this revision was tried before, and tries how often, and when

@@ -57,9 +57,10 @@ type world struct {
 	applied []string    // "dev/web 2": a target and the commit
 	terms   drift.Terms // of the last of them
 	applies func(context.Context, render.Release) error
-	prunes  func(drift.Terms) *drift.PruneHeld // what an apply holds; nil: nothing
-	words   []gitsync.Word                     // of the next commit
-	silent  bool                               // clusters do not tell health by themselves
+	leaves  func(environments.Target, *drift.Others) (int, []drift.Handed, error) // nil: nobody takes anything
+	prunes  func(drift.Terms) *drift.PruneHeld                                    // what an apply holds; nil: nothing
+	words   []gitsync.Word                                                        // of the next commit
+	silent  bool                                                                  // clusters do not tell health by themselves
 	// accepted is what was applied last, by an earlier run or by this one.
 	accepted []drift.Accepted
 	goods    map[string][]drift.Good // by target, the newest first
@@ -199,11 +200,12 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	r := v.Release()
 	w.mu.Lock()
 	applies, silent := w.applies, w.silent
-	var held *drift.PruneHeld
-	if w.prunes != nil && r.Target == web {
-		held = w.prunes(terms)
-	}
+	prunes := w.prunes
 	w.mu.Unlock()
+	var held *drift.PruneHeld
+	if prunes != nil && r.Target == web {
+		held = prunes(terms)
+	}
 	if err := applies(ctx, r); err != nil {
 		return drift.Applied{}, err
 	}
@@ -260,6 +262,13 @@ func (w *world) Discard(_ context.Context, t environments.Target, release string
 	defer w.mu.Unlock()
 	w.goods[t.String()] = slices.DeleteFunc(w.goods[t.String()], func(g drift.Good) bool { return g.Release.Digest == release })
 	return nil
+}
+
+func (w *world) Leave(_ context.Context, t environments.Target, others *drift.Others) (int, []drift.Handed, error) {
+	if w.leaves == nil {
+		return 1, nil, nil
+	}
+	return w.leaves(t, others)
 }
 
 func (w *world) Hold(_ context.Context, t environments.Target, h *drift.Hold) error {

@@ -118,6 +118,33 @@ func decideHandover(s Situation, step Step, held *PruneHeld) Step {
 	return step
 }
 
+// Leave is what the inventory of a target becomes whose overlay is gone: what
+// another target declares now is let go of, and what that one has, or makes
+// anew, is forgotten. Everything else stays, and is never deleted: an overlay
+// that is gone may be a mistake. waiting are the objects that are not taken yet.
+func (o *Others) Leave(inv Inventory, live map[ObjectID]Live, mark Mark) (next Inventory, waiting []Handed) {
+	next = inv.Clone()
+	for _, id := range inv.IDs() {
+		e, l := next.Entries[id], live[id]
+		to, wanted := o.taker(id)
+		switch {
+		case Taken(e, l, mark), wanted && l.State == Absent:
+			delete(next.Entries, id)
+		case wanted && l.State == Present && !l.Terminating:
+			e.Leaving = LeavingHanded
+			next.Entries[id] = e
+			waiting = append(waiting, Handed{id, to})
+		case e.Leaving == LeavingHanded: // the commit that wanted it was taken back
+			e.Leaving = ""
+			next.Entries[id] = e
+		}
+	}
+	if len(next.Entries) == 0 {
+		next.Accepted.Release = "" // it never had anything, as it were
+	}
+	return next, waiting
+}
+
 // Handed is an object that left, and the target that takes it over, or may.
 type Handed struct {
 	Object ObjectID

@@ -207,3 +207,31 @@ func TestARestartWritesNothing(t *testing.T) {
 		return err == nil, fmt.Sprint(err), nil
 	})
 }
+
+// An application that gets another name in git takes its objects along: none is
+// deleted or made again, and nothing is left to mend.
+//
+// catalogue 96
+func TestAnApplicationIsRenamed(t *testing.T) {
+	s := tell(t, testworld.ShopOptions{})
+	pipeline := strings.Replace(pipeline("dev"), "overlays/{env}", "apps/{app}/{env}", 1)
+	files := map[string]string{"kustomization.yaml": "resources: [objects.yaml]\n", "objects.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: $NAME-dev}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: $NAME-dev}\ndata: {a: b}\n"}
+	at := func(folder string) map[string]string {
+		moved := map[string]string{"pawl.yaml": pipeline}
+		for name, text := range files {
+			moved[folder+name] = text
+		}
+		return moved
+	}
+	s.open(at("apps/one/dev/"))
+	uid := func() string {
+		o, err := s.cluster.CoreV1().ConfigMaps(s.name+"-dev").Get(t.Context(), "a", metav1.GetOptions{})
+		s.must(err)
+		return string(o.UID)
+	}
+	before := uid()
+	s.green(s.commit("one is two", at("apps/two/dev/"), "apps/one/dev/kustomization.yaml", "apps/one/dev/objects.yaml"), "dev")
+	if uid() != before {
+		t.Error("it was deleted and made again")
+	}
+}

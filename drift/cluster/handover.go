@@ -3,8 +3,13 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // askOthers looks up what other targets declare and have let go of, if the plan
@@ -46,6 +51,65 @@ func (c *Cluster) letsGo(ctx context.Context, w *work, err error) error {
 		conflict.Objects[i].LetsGo = others.LetsGo(held.By, held.Object)
 	}
 	return conflict
+}
+
+// Leave lets go of what others declare now of a target whose overlay is gone, so
+// that a target that was renamed in git takes its objects along. Nothing is
+// deleted, and what nobody else declares is kept as it was. It returns how many
+// objects are left to the target, and which of them are not taken yet.
+func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *drift.Others) (left int, waiting []drift.Handed, err error) {
+	t, err := c.acquire(ctx, of)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { <-t.apply }()
+	if t.inventory.Target != "" { // what was put back may not be noted yet
+		if err := c.store(ctx, t); err != nil {
+			return 0, nil, err
+		}
+	}
+	inv, err := c.inventories.load(ctx, t)
+	if err != nil {
+		return 0, nil, err
+	}
+	live := map[drift.ObjectID]drift.Live{}
+	for _, id := range inv.IDs() {
+		object, _, err := c.find(ctx, schema.GroupVersionKind{Group: id.Group, Version: inv.Entries[id].Version, Kind: id.Kind}, id)
+		switch {
+		case err != nil:
+			return 0, nil, fmt.Errorf("%s: reading %s: %w", t.name, id, err)
+		case object != nil:
+			live[id] = drift.Observe(object)
+		default:
+			live[id] = drift.Live{State: drift.Absent}
+		}
+	}
+	next, waiting := others.Leave(inv, live, t.mark)
+	if err := c.inventories.save(ctx, t, next); err != nil {
+		return 0, nil, err
+	}
+	for id := range inv.Entries {
+		if e, ok := next.Entries[id]; ok && e.Leaving != drift.LeavingHanded {
+			continue
+		}
+		if err := c.begin(ctx, id); err != nil { // a repair that runs ends first
+			return 0, nil, err
+		}
+		c.mu.Lock()
+		if k := c.kept[id]; k != nil {
+			c.end(k)
+			if k.target == t {
+				c.unkeep(k)
+				t.objects = slices.DeleteFunc(t.objects, func(o *kept) bool { return o == k })
+			}
+		}
+		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.inventory = next
+	c.changed()
+	return len(next.Entries), waiting, nil
 }
 
 // entry is what the inventory of the target with a mark says of an object.

@@ -30,7 +30,11 @@ func (c commit) apply(t environments.Target) (drift.Applied, error) {
 	others := func(context.Context) (*drift.Others, error) {
 		found := &drift.Others{}
 		for other, documents := range c.declared {
-			if other != t {
+			switch {
+			case other == t:
+			case len(documents) == 0: // its overlay is gone
+				found.Add(other, nil)
+			default:
 				found.Add(other, drift.IDsOf(c.w.verifiedFor(other, documents...).Release().Objects))
 			}
 		}
@@ -204,5 +208,67 @@ func TestAnObjectThatMovesWithinATargetIsNotTouched(t *testing.T) {
 		if e.Namespace != w.own {
 			t.Errorf("needless: %s", e)
 		}
+	}
+}
+
+// A target whose overlay is gone lets go of what others declare, and of nothing
+// else.
+//
+// catalogue 96
+func TestWhatIsLeftOfATargetGoesToThoseWhoDeclareIt(t *testing.T) {
+	t.Parallel()
+	for _, restarts := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restarts %v", restarts), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			next := func() {
+				if restarts {
+					w.restart()
+				}
+			}
+			c := newCommit(w, []string{configMap("moved", "k", "1"), configMap("stays", "k", "1")}, []string{configMap("b")})
+			c.applied(c.from)
+			c.applied(c.to)
+			uid := w.get("ConfigMap/moved").GetUID()
+			deletions := w.deletions()
+
+			next()
+			c.declared = map[environments.Target][]string{c.from: nil, c.to: {configMap("moved", "k", "2"), configMap("b")}}
+			others := &drift.Others{}
+			others.Add(c.to, drift.IDsOf(w.verifiedFor(c.to, c.declared[c.to]...).Release().Objects))
+			leave := func(wantLeft, wantWaiting int) {
+				t.Helper()
+				left, waiting, err := w.cluster.Leave(t.Context(), c.from, others)
+				if err != nil || left != wantLeft || len(waiting) != wantWaiting {
+					t.Fatalf("left %d, waiting %v, %v", left, waiting, err)
+				}
+			}
+			if _, err := c.apply(c.to); err == nil {
+				t.Fatal("it was taken before it was let go of")
+			}
+			leave(2, 1)
+			next()
+			leave(2, 1)
+			c.applied(c.to)
+			next()
+			leave(1, 0)
+			if moved := w.get("ConfigMap/moved"); moved.GetUID() != uid || moved.GetLabels()["pawl.dev/target"] != "production_b" {
+				t.Errorf("it is now %v", moved.Object)
+			}
+			if restarts { // what no release declares is not kept after one
+				return
+			}
+			n := len(w.drifts())
+			w.edit("ConfigMap/stays", `{"data":{"k":"by hand"}}`)
+			w.eventually("what nobody took to be kept still", func() (bool, string) {
+				return len(w.drifts()) > n, ""
+			})
+			others.Add(c.to, drift.IDsOf(w.verifiedFor(c.to, configMap("moved"), configMap("b"), configMap("stays", "k", "1")).Release().Objects))
+			leave(1, 1)
+			c.declared[c.to] = []string{configMap("moved", "k", "2"), configMap("b"), configMap("stays", "k", "1")}
+			c.applied(c.to)
+			leave(0, 0)
+			w.undeleted(deletions)
+		})
 	}
 }
