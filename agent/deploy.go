@@ -118,7 +118,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 		return false, fmt.Errorf("%s: find out whether its release is held: %w", j.target, err)
 	}
 	stays := hold.Stays(outline.Release.Digest)
-	if hold.Held(outline.Release.Digest) && !stays {
+	if hold.Held(outline.Release.Digest) && !stays && !hold.Outdated(j.judgedBy()) {
 		if back, err := a.stayBack(ctx, cluster, j, *hold); back || err != nil {
 			return true, err
 		}
@@ -269,4 +269,9 @@ func paths(changes []drift.Change) []string {
 		found = append(found, c.Path)
 	}
 	return found
+}
+
+// judgedBy is by what the health of the job's release is judged.
+func (j job) judgedBy() string {
+	return fmt.Sprintf("%s %s", j.environment.HealthTimeout, j.repository.Health.Digest())
 }

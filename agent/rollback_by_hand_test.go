@@ -70,3 +70,16 @@ func TestEveryRequestForARollbackIsAnswered(t *testing.T) {
 		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
 	})
 }
+
+// catalogue 120
+func TestAHeldReleaseIsTriedOnceMoreWhenItsHealthIsJudgedOtherwise(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+		w.push(bad())
+		w.push(map[string]string{"README.md": "x"})
+		w.expect("tries while nothing changed", w.count("dev/web 2")+w.count("dev/web 3"), 1)
+		w.push(map[string]string{"pawl.yaml": strings.Replace(shop()["pawl.yaml"], "{name: dev", "{name: dev, healthTimeout: 60s", 1)})
+		w.expect("tries with another patience", w.count("dev/web 4"), 1)
+		w.push(map[string]string{"README.md": "y"})
+		w.expect("tries after it", w.count("dev/web 5"), 0)
+	})
+}

@@ -63,6 +63,9 @@ type Hold struct {
 	At time.Time
 	// Gate says that the release was healthy, and a gate turned.
 	Gate bool `json:",omitempty"`
+	// Judged is by what its health was judged, empty where that was not the cause,
+	// or is not known. Judged otherwise the release is tried once more.
+	Judged string `json:",omitempty"`
 }
 
 // maxHoldWhy bounds what is stored of why: a Secret that is too large would be
@@ -100,6 +103,12 @@ func (r RollbackRequest) Expired(now time.Time) bool {
 
 // Held reports whether a release is the one that is held.
 func (h *Hold) Held(release string) bool { return h != nil && h.Release == release }
+
+// Outdated reports whether the release that is held failed by another judgement
+// than the present one.
+func (h *Hold) Outdated(judged string) bool {
+	return h != nil && !h.Gate && h.Judged != "" && h.Judged != judged
+}
 
 // Stays reports whether a release is the one that is held, and runs all the same.
 func (h *Hold) Stays(release string) bool { return h.Held(release) && h.To == "" }
