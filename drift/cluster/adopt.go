@@ -42,7 +42,7 @@ func (c *Cluster) inherit(ctx context.Context, w *work, wanted drift.Wanted) err
 	k := w.kinds[wanted.ID]
 	for range 5 {
 		live, err := c.get(ctx, k, wanted.ID)
-		if apierrors.IsNotFound(err) {
+		if isGone(err) {
 			return nil
 		}
 		if err != nil {

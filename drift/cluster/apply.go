@@ -398,10 +398,8 @@ func (c *Cluster) watchComing(ctx context.Context, w *work) error {
 func (c *Cluster) finish(ctx context.Context, w *work) error {
 	t := w.target
 	c.mu.Lock()
-	for _, k := range t.objects {
-		if _, ok := w.wanted[k.id]; !ok {
-			c.unkeep(k)
-		}
+	for _, k := range w.still {
+		c.unkeep(k)
 	}
 	t.objects = make([]*kept, 0, len(w.release.Objects))
 	for _, wanted := range w.order {

@@ -30,7 +30,7 @@ func (c *Cluster) put(ctx context.Context, t *target, k kind, wanted drift.Wante
 func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
 	id, except := wanted.ID, wanted.Exceptions
 	live, err := c.get(ctx, k, id)
-	if apierrors.IsNotFound(err) {
+	if isGone(err) {
 		// Cut off between the two requests, the object differs from what is noted
 		// of it, and the next write begins below.
 		if live, err = c.applyOver(ctx, t, k, id, wanted.Whole()); err != nil {
@@ -111,7 +111,7 @@ func (c *Cluster) tryPut(ctx context.Context, t *target, k kind, wanted drift.Wa
 	switch {
 	case err == nil:
 		body, err = except.Over(live)
-	case apierrors.IsNotFound(err):
+	case isGone(err):
 		err = nil
 	}
 	if err != nil {

@@ -74,7 +74,7 @@ func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *dri
 	}
 	live := map[drift.ObjectID]drift.Live{}
 	for _, id := range inv.IDs() {
-		object, _, err := c.find(ctx, schema.GroupVersionKind{Group: id.Group, Version: inv.Entries[id].Version, Kind: id.Kind}, id)
+		object, _, err := c.find(ctx, c.whereabouts(ctx, schema.GroupVersionKind{Group: id.Group, Version: inv.Entries[id].Version, Kind: id.Kind}), id)
 		switch {
 		case err != nil:
 			return 0, nil, fmt.Errorf("%s: reading %s: %w", t.name, id, err)

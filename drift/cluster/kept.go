@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -234,7 +233,7 @@ func (k *kept) misjudged(live drift.Live) bool {
 // lookAgain reads an object whose health is told by another check now.
 func (c *Cluster) lookAgain(k *kept, w *watcher, check *drift.HealthCheck) {
 	object, err := c.get(c.ctx, w.kind, k.id)
-	if apierrors.IsNotFound(err) {
+	if isGone(err) {
 		return // which the watch tells
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -123,12 +124,31 @@ func (c *Cluster) served(ctx context.Context, gk schema.GroupKind) ([]kind, erro
 	return found, nil
 }
 
+// whereabouts are where the objects of a kind can be read. What they cost is
+// asked once, however many objects there are.
+type whereabouts struct {
+	here      func() (kind, error)   // in the version that they were applied with
+	elsewhere func() ([]kind, error) // in others, if the cluster surely does not serve that
+}
+
+func (c *Cluster) whereabouts(ctx context.Context, gvk schema.GroupVersionKind) whereabouts {
+	return whereabouts{
+		here: sync.OnceValues(func() (kind, error) { return c.kindOf(gvk, nil) }),
+		elsewhere: sync.OnceValues(func() ([]kind, error) {
+			if !c.surelyNotServed(ctx, gvk) {
+				return nil, &notServed{gvk: gvk} // an aggregated API that is down, say
+			}
+			return c.served(ctx, gvk.GroupKind())
+		}),
+	}
+}
+
 // find reads an object by the version that it was applied with or, if that is
 // no longer served, by one that is. It returns nil for what is not there, or
 // whose kind is gone.
-func (c *Cluster) find(ctx context.Context, gvk schema.GroupVersionKind, id drift.ObjectID) (*unstructured.Unstructured, kind, error) {
+func (c *Cluster) find(ctx context.Context, in whereabouts, id drift.ObjectID) (*unstructured.Unstructured, kind, error) {
 	var missing *notServed
-	k, err := c.kindOf(gvk, nil)
+	k, err := in.here()
 	if err == nil {
 		object, err := persist(ctx, func() (*unstructured.Unstructured, error) { return c.get(ctx, k, id) })
 		switch {
@@ -142,10 +162,7 @@ func (c *Cluster) find(ctx context.Context, gvk schema.GroupVersionKind, id drif
 	} else if !errors.As(err, &missing) {
 		return nil, k, err
 	}
-	if !c.surelyNotServed(ctx, gvk) {
-		return nil, k, &notServed{gvk: gvk} // an aggregated API that is down, say
-	}
-	others, err := c.served(ctx, gvk.GroupKind())
+	others, err := in.elsewhere()
 	if err != nil || len(others) == 0 {
 		return nil, k, err
 	}

@@ -37,6 +37,9 @@ type work struct {
 	named map[string][]drift.ObjectID
 
 	held []*watcher
+	// still are kept objects that left the release and are not repaired until it
+	// is applied, or not.
+	still []*kept
 }
 
 // prepare gathers and decides. Nothing is written.
@@ -90,13 +93,16 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	if w.inventory, err = c.inventories.load(ctx, w.target); err != nil {
 		return err
 	}
-	c.recall(w)
 	if err := c.claim(w); err != nil {
 		return c.letsGo(ctx, w, err)
 	}
 	if err := c.watchAll(ctx, w); err != nil {
 		return err
 	}
+	if err := c.holdStill(ctx, w); err != nil {
+		return err
+	}
+	c.recall(w)
 	if err := c.readLeft(ctx, w); err != nil {
 		return err
 	}
@@ -142,23 +148,27 @@ func (c *Cluster) recall(w *work) {
 // findKinds says where each object is served, and gives namespaced ones
 // without a namespace the one that kubectl would: "default".
 func (c *Cluster) findKinds(ctx context.Context, w *work) error {
-	found := map[schema.GroupVersionKind]kind{}
+	found, missing := map[schema.GroupVersionKind]kind{}, map[schema.GroupVersionKind]*notServed{}
 	refused := &drift.Rejected{Target: w.release.Target, Of: len(w.release.Objects)}
 	for _, object := range w.release.Objects {
 		gvk := object.GroupVersionKind()
-		k, ok := found[gvk]
-		if !ok {
+		k, known := found[gvk]
+		if !known && missing[gvk] == nil {
 			var err error
-			var missing *notServed
+			var not *notServed
 			k, err = c.kindOf(gvk, w.brought)
 			switch {
-			case errors.As(err, &missing):
-				refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: missing.named(ctx, c).Error()})
-				continue
+			case errors.As(err, &not):
+				missing[gvk] = not.named(ctx, c)
 			case err != nil:
 				return err
+			default:
+				found[gvk] = k
 			}
-			found[gvk] = k
+		}
+		if not := missing[gvk]; not != nil {
+			refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: not.Error()})
+			continue
 		}
 		name := drift.NameOf(object)
 		switch {
@@ -292,13 +302,50 @@ func (c *Cluster) hold(w *work, id drift.ObjectID) {
 	w.watchers[id] = watcher
 }
 
+// holdStill ends repairs of what leaves the release before it is looked for:
+// what is made again after that would be left over.
+func (c *Cluster) holdStill(ctx context.Context, w *work) error {
+	var leaving []*kept
+	note := func(id drift.ObjectID) {
+		if _, ok := w.wanted[id]; ok {
+			return
+		}
+		if k := c.kept[id]; k != nil && k.target == w.target && !slices.Contains(leaving, k) {
+			leaving = append(leaving, k)
+		}
+	}
+	c.mu.Lock()
+	for id := range w.inventory.Entries {
+		note(id)
+	}
+	for _, k := range w.target.objects { // should the inventory be lost
+		note(k.id)
+	}
+	c.mu.Unlock()
+	for _, k := range leaving {
+		if err := c.begin(ctx, k.id); err != nil {
+			return err
+		}
+		w.still = append(w.still, k)
+	}
+	return nil
+}
+
 // readLeft reads what is in the inventory and not in the release from the API
 // server: what is deleted is never chosen from a cache.
 func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 	var left []drift.ObjectID
+	kinds := map[schema.GroupVersionKind]whereabouts{}
+	gvkOf := func(id drift.ObjectID) schema.GroupVersionKind {
+		return schema.GroupVersionKind{Group: id.Group, Version: w.inventory.Entries[id].Version, Kind: id.Kind}
+	}
 	for _, id := range w.inventory.IDs() {
-		if _, ok := w.wanted[id]; !ok {
-			left = append(left, id)
+		if _, ok := w.wanted[id]; ok {
+			continue
+		}
+		left = append(left, id)
+		if gvk := gvkOf(id); kinds[gvk].here == nil {
+			kinds[gvk] = c.whereabouts(ctx, gvk)
 		}
 	}
 	var mu sync.Mutex
@@ -308,7 +355,7 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 		w.live[id] = live
 	}
 	if err := each(ctx, c, left, func(ctx context.Context, id drift.ObjectID) {
-		object, k, err := c.find(ctx, schema.GroupVersionKind{Group: id.Group, Version: w.inventory.Entries[id].Version, Kind: id.Kind}, id)
+		object, k, err := c.find(ctx, kinds[gvkOf(id)], id)
 		switch {
 		case err != nil:
 			note(id, drift.Live{Why: err})
@@ -348,4 +395,10 @@ func (c *Cluster) abandon(w *work) {
 		c.release(held)
 	}
 	w.held = nil
+	for _, k := range w.still {
+		if c.kept[k.id] == k { // it did not leave after all
+			c.end(k)
+		}
+	}
+	w.still = nil
 }

@@ -142,11 +142,8 @@ func (c *Cluster) pruneAll(ctx context.Context, t *target, steps []drift.Step, w
 		outcomes := map[drift.ObjectID]outcome{}
 		for _, i := range byStage[stage] {
 			id := steps[i].Object
-			if err := c.begin(ctx, id); err != nil { // a repair that runs ends first
-				return nil, nil, err
-			}
 			c.mu.Lock()
-			if k := c.kept[id]; k != nil {
+			if k := c.kept[id]; k != nil && k.target == t { // no repair of it runs, see holdStill
 				c.unkeep(k)
 			}
 			d, w := c.deleting[id], watchers[id]

@@ -67,7 +67,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 	k := w.kinds[wanted.ID]
 	for range 5 {
 		object, err := c.get(ctx, k, wanted.ID)
-		if apierrors.IsNotFound(err) {
+		if isGone(err) {
 			return nil
 		}
 		if err != nil {
@@ -84,7 +84,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 		switch {
 		case apierrors.IsConflict(err): // it changed since it was read
 			continue
-		case err != nil && !apierrors.IsNotFound(err):
+		case err != nil && !isGone(err):
 			return fmt.Errorf("deleting it, to make it again: %w", err)
 		}
 		c.mu.Lock()
@@ -94,7 +94,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 			kept.patch, kept.except, kept.adopt, kept.desired = wanted.Patch, wanted.Exceptions, wanted.Adopt, wanted.Digest
 		}
 		c.mu.Unlock()
-		if gone || apierrors.IsNotFound(err) {
+		if gone || isGone(err) {
 			return nil
 		}
 		return c.goneFor(ctx, w, wanted.ID, uid, object.GetFinalizers())

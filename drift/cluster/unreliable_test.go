@@ -262,6 +262,39 @@ func TestWhatWasMadeAgainIsPrunedThoughThatWasNotNotedYet(t *testing.T) {
 	}
 }
 
+// A repair that was refused before is not made while its object leaves: it
+// would be left over, ours and in no inventory.
+//
+// catalogue 89
+func TestWhatLeavesIsNotMadeAgainMeanwhile(t *testing.T) {
+	t.Parallel()
+	way, through := unreliably(t, controlplane.Shared(t), 1)
+	var closed atomic.Bool
+	var w *world
+	way.Before = func(r *http.Request) {
+		name := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+		switch tries := r.URL.Query().Has("dryRun"); {
+		case r.Method != http.MethodPatch || !closed.Load():
+		case tries: // the release is about to be applied; repairs get through now
+			closed.Store(false)
+			for deadline := time.Now().Add(2 * time.Second); w.lookup("ConfigMap/a") == nil && time.Now().Before(deadline); {
+				time.Sleep(10 * time.Millisecond)
+			}
+		case name == "a":
+			panic(http.ErrAbortHandler)
+		}
+	}
+	w = newWorld(t, through)
+	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"), configMap("c", "k", "1"))
+	closed.Store(true)
+	w.delete("ConfigMap/a")
+	w.noticed()
+	w.apply(configMap("b", "k", "2"), configMap("c", "k", "2"))
+	if a := w.lookup("ConfigMap/a"); a != nil {
+		t.Errorf("it was made again: %v", a)
+	}
+}
+
 // replace makes another object under the name of one, with all its labels: for
 // whoever looks at names and labels it is the same.
 func (w *world) replace(object string) types.UID {
