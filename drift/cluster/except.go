@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/pawl-dev/pawl/drift"
 )
@@ -18,14 +21,20 @@ func (c *Cluster) put(ctx context.Context, t *target, k kind, wanted drift.Wante
 	if wanted.Exceptions == nil {
 		return c.applyOver(ctx, t, k, wanted.ID, wanted.Patch)
 	}
-	for range 5 {
-		after, err := c.putExcept(ctx, t, k, wanted)
-		if !apierrors.IsConflict(err) { // else it changed since it was read
-			return after, err
-		}
+	var after *unstructured.Unstructured
+	err := retry.RetryOnConflict(changing, func() (err error) { // it may change after it was read
+		after, err = c.putExcept(ctx, t, k, wanted)
+		return err
+	})
+	if apierrors.IsConflict(err) {
+		return nil, errors.New("it changed each time it was to be written")
 	}
-	return nil, errors.New("it changed each time it was to be written")
+	return after, err
 }
+
+// changing are the waits for an object that others write at the same time: its
+// controllers while it is rolled out, at most.
+var changing = wait.Backoff{Steps: 10, Duration: 5 * time.Millisecond, Factor: 2, Jitter: 0.5, Cap: time.Second}
 
 func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
 	id, except := wanted.ID, wanted.Exceptions
