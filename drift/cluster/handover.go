@@ -85,7 +85,7 @@ func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *dri
 		}
 	}
 	next, waiting := others.Leave(inv, live, t.mark)
-	if err := c.inventories.save(ctx, t, next); err != nil {
+	if err := c.noteLeft(ctx, t, next); err != nil {
 		return 0, nil, err
 	}
 	for id := range inv.Entries {
@@ -105,11 +105,30 @@ func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *dri
 		}
 		c.mu.Unlock()
 	}
+	return len(next.Entries), waiting, nil
+}
+
+// noteLeft stores what is left of a target, and notes it beside what repairs make
+// meanwhile.
+func (c *Cluster) noteLeft(ctx context.Context, t *target, next drift.Inventory) error {
+	t.storing.Lock()
+	defer t.storing.Unlock()
+	if err := c.inventories.save(ctx, t, next); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t.inventory = next
-	c.changed()
-	return len(next.Entries), waiting, nil
+	for id, e := range t.inventory.Entries {
+		left, ok := next.Entries[id]
+		if !ok {
+			delete(t.inventory.Entries, id)
+			continue
+		}
+		e.Leaving = left.Leaving
+		t.inventory.Entries[id] = e
+	}
+	t.inventory.Accepted = next.Accepted
+	return nil
 }
 
 // entry is what the inventory of the target with a mark says of an object.
