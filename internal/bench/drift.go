@@ -329,6 +329,10 @@ func (m *measured) besideRefused(ctx context.Context, b *bench) ([]row, error) {
 	if err := policies.ValidatingAdmissionPolicyBindings().Delete(ctx, "refuse-repairs", metav1.DeleteOptions{}); err != nil {
 		return nil, err
 	}
-	_, err = m.seen.until(ctx, begun, m.texts[0], true, m.places(0, refused)...)
-	return rows, err
+	for i := range refused {
+		if _, err := m.seen.until(ctx, begun, m.texts[i], true, m.place(i)); err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
 }
