@@ -96,6 +96,9 @@ type Agent struct {
 	proposed map[entering]*proposed
 	silence  again
 
+	// declared are what the targets of clusters declare (*declared), by Cluster.
+	declared sync.Map
+
 	// heads are the commits of open promotion pull requests.
 	heads sync.Map
 

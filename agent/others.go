@@ -5,37 +5,76 @@ import (
 	"errors"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/render"
 )
+
+// declared remembers what the targets of a cluster declare at a commit. When a
+// commit takes something from each of a thousand targets, each asks what all
+// the others declare.
+type declared struct {
+	busy   chan struct{}
+	commit gitsync.Commit
+	ids    map[environments.Target][]drift.ObjectID // of those that were rendered
+	all    *drift.Others                            // nil until all were
+}
+
+func (a *Agent) declaredIn(cluster Cluster) *declared {
+	d, _ := a.declared.LoadOrStore(cluster, &declared{busy: make(chan struct{}, 1)})
+	return d.(*declared)
+}
 
 // others tells what the other targets of a job's cluster declare at its commit.
 // Their workers build the same, so nothing is built twice. Whether they may be
 // applied does not matter: who declares an object wants it.
 func (a *Agent) others(ctx context.Context, j job, cluster Cluster) (*drift.Others, error) {
+	known := a.declaredIn(cluster)
+	select {
+	case known.busy <- struct{}{}:
+		defer func() { <-known.busy }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if known.commit != j.revision.Commit {
+		known.commit, known.ids, known.all = j.revision.Commit, map[environments.Target][]drift.ObjectID{}, nil
+	}
+	if known.all != nil {
+		return known.all.To(j.target), nil
+	}
 	found := &drift.Others{}
 	for _, u := range j.repository.Unusable {
-		if a.edges.Clusters[u.Target.Environment] == cluster && u.Target.String() != j.target.String() {
+		if a.edges.Clusters[u.Target.Environment] == cluster {
 			found.Unknown = append(found.Unknown, u.Target)
 		}
 	}
 	for _, t := range j.repository.Targets {
-		if a.edges.Clusters[t.Environment] != cluster || t == j.target {
+		if a.edges.Clusters[t.Environment] != cluster || known.ids[t] != nil {
 			continue
 		}
 		built, err := a.build(ctx, j.revision, t, j.declared)
 		var unpinned *render.UnpinnedError
 		switch {
 		case errors.As(err, &unpinned):
-			found.Add(t, drift.IDsOf(unpinned.Objects))
+			known.ids[t] = drift.IDsOf(unpinned.Objects)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err != nil:
 			found.Unknown = append(found.Unknown, t)
 		default:
-			found.Add(t, drift.IDsOf(built.Release.Objects))
+			known.ids[t] = drift.IDsOf(built.Release.Objects)
 		}
 	}
-	return found, a.gone(ctx, j, cluster, found)
+	for t, ids := range known.ids {
+		found.Add(t, ids)
+	}
+	if err := a.gone(ctx, j, cluster, found); err != nil {
+		return nil, err
+	}
+	if len(found.Unknown) == 0 { // else it is asked again: it may have been an outage
+		known.all, known.ids = found, nil
+	}
+	return found.To(j.target), nil
 }
 
 // gone adds the targets that have no overlay at the commit any more: they

@@ -17,24 +17,45 @@ import (
 // object's mark whose it is. So long as the mark has not changed the object is
 // the old target's: it stays as it is, however long the new one is refused.
 
-// Others is what the other targets of a cluster declare at a commit.
+// Others is what the targets of a cluster declare at a commit, to one of them or
+// to one that is gone: its own part does not count.
 type Others struct {
-	declared map[string]map[ObjectID]bool // by the target's part of its mark
-	targets  map[string]environments.Target
+	asks string // the part of a mark that names who asks
+	*declarations
 	// Unknown are targets that cannot be rendered: they may declare anything.
 	Unknown []environments.Target
 }
 
+// declarations are by the names of objects, so that a question costs the same
+// however many targets there are.
+type declarations struct {
+	targets map[string]environments.Target // by the target's part of its mark
+	by      map[ObjectID][]declaration     // without their namespaces
+}
+
+type declaration struct{ namespace, target string }
+
 // Add notes what a target declares, as it was rendered.
 func (o *Others) Add(t environments.Target, objects []ObjectID) {
-	if o.declared == nil {
-		o.declared, o.targets = map[string]map[ObjectID]bool{}, map[string]environments.Target{}
+	if o.declarations == nil {
+		o.declarations = &declarations{map[string]environments.Target{}, map[ObjectID][]declaration{}}
 	}
 	key := MarkFor("", t).Target
-	o.declared[key], o.targets[key] = make(map[ObjectID]bool, len(objects)), t
+	o.targets[key] = t
 	for _, id := range objects {
-		o.declared[key][id] = true
+		d := declaration{id.Namespace, key}
+		id.Namespace = ""
+		o.by[id] = append(o.by[id], d)
 	}
+}
+
+// To are the same for another target to ask. What they share is no longer to
+// be added to.
+func (o *Others) To(t environments.Target) *Others {
+	to := *o
+	to.asks = MarkFor("", t).Target
+	to.Unknown = slices.DeleteFunc(slices.Clone(o.Unknown), func(u environments.Target) bool { return MarkFor("", u).Target == to.asks })
+	return &to
 }
 
 // IDsOf are the names of objects.
@@ -46,39 +67,26 @@ func IDsOf(objects []*unstructured.Unstructured) []ObjectID {
 	return ids
 }
 
-// declares reports whether a target declares an object. What is rendered may
+// declaring are the other targets that declare an object. What is rendered may
 // leave out the namespace "default", or have one that its kind does not.
-func (o *Others) declares(key string, id ObjectID) bool {
-	declared := o.declared[key]
-	if declared[id] {
-		return true
+func (o *Others) declaring(id ObjectID) []environments.Target {
+	if o == nil || o.declarations == nil {
+		return nil
 	}
-	if id.Namespace == "default" {
-		id.Namespace = ""
-		return declared[id]
-	}
-	if id.Namespace != "" {
-		return false
-	}
-	for d := range declared {
-		if d.Group == id.Group && d.Kind == id.Kind && d.Name == id.Name {
-			return true
+	var found []environments.Target
+	namespace := id.Namespace
+	id.Namespace = ""
+	for _, d := range o.by[id] {
+		if d.target != o.asks && (namespace == "" || d.namespace == namespace || d.namespace == "" && namespace == "default") {
+			found = append(found, o.targets[d.target])
 		}
 	}
-	return false
+	return found
 }
 
 // taker is the target that declares an object now.
 func (o *Others) taker(id ObjectID) (environments.Target, bool) {
-	if o == nil {
-		return environments.Target{}, false
-	}
-	var takers []environments.Target
-	for key, t := range o.targets {
-		if o.declares(key, id) {
-			takers = append(takers, t)
-		}
-	}
+	takers := o.declaring(id)
 	if len(takers) == 0 {
 		return environments.Target{}, false
 	}
@@ -88,11 +96,11 @@ func (o *Others) taker(id ObjectID) (environments.Target, bool) {
 // LetsGo reports whether the target of a mark no longer declares an object, so
 // that it will let go of it once it is brought to the commit.
 func (o *Others) LetsGo(mark Mark, id ObjectID) bool {
-	if o == nil {
+	if o == nil || o.declarations == nil || mark.Target == o.asks {
 		return false
 	}
-	_, rendered := o.targets[mark.Target]
-	return rendered && !o.declares(mark.Target, id)
+	holder, rendered := o.targets[mark.Target]
+	return rendered && !slices.Contains(o.declaring(id), holder)
 }
 
 // decideHandover decides on an object of ours that left the release: whether

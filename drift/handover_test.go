@@ -137,3 +137,29 @@ func TestOthersDeclareWithOrWithoutANamespace(t *testing.T) {
 		}
 	}
 }
+
+// One look serves all targets of a cluster, and what a target declares itself
+// does not count for it.
+func TestOthersAreWithoutTheOneThatAsks(t *testing.T) {
+	t.Parallel()
+	job := environments.Target{Environment: "production", Application: "job"}
+	all := &Others{Unknown: []environments.Target{job}}
+	all.Add(api, []ObjectID{web, {Kind: "ClusterRole", Namespace: "as-rendered", Name: "reader"}, {Kind: "ConfigMap", Name: "in-default"}})
+	of := func(o *Others) (found []string) {
+		for _, id := range []ObjectID{web, {Kind: "ClusterRole", Name: "reader"}, {Kind: "ConfigMap", Namespace: "default", Name: "in-default"}} {
+			if to, ok := o.taker(id); ok {
+				found = append(found, to.String())
+			}
+		}
+		return found
+	}
+	if got := of(all.To(job)); len(got) != 3 || len(all.To(job).Unknown) != 0 {
+		t.Errorf("another is told of %q, and of unknown %v", got, all.To(job).Unknown)
+	}
+	if got := of(all.To(api)); len(got) != 0 || len(all.To(api).Unknown) != 1 {
+		t.Errorf("it is told of itself: %q, and of unknown %v", got, all.To(api).Unknown)
+	}
+	if mark := MarkFor("pawl", api); all.To(job).LetsGo(mark, web) || !all.To(job).LetsGo(mark, conf) || all.To(api).LetsGo(mark, conf) {
+		t.Error("who lets go of what is told wrongly")
+	}
+}

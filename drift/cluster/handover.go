@@ -73,8 +73,13 @@ func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *dri
 		return 0, nil, err
 	}
 	live := map[drift.ObjectID]drift.Live{}
+	kinds := map[schema.GroupVersionKind]whereabouts{}
 	for _, id := range inv.IDs() {
-		object, _, err := c.find(ctx, c.whereabouts(ctx, schema.GroupVersionKind{Group: id.Group, Version: inv.Entries[id].Version, Kind: id.Kind}), id)
+		gvk := schema.GroupVersionKind{Group: id.Group, Version: inv.Entries[id].Version, Kind: id.Kind}
+		if kinds[gvk].here == nil {
+			kinds[gvk] = c.whereabouts(ctx, gvk)
+		}
+		object, _, err := c.find(ctx, kinds[gvk], id)
 		switch {
 		case err != nil:
 			return 0, nil, fmt.Errorf("%s: reading %s: %w", t.name, id, err)
