@@ -347,7 +347,7 @@ func (a *Agent) stayBack(ctx context.Context, cluster Cluster, j job, hold drift
 		}
 		refused = errors.Join(refused, fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err))
 	}
-	accepted, err := cluster.Accepted(ctx)
+	accepted, err := cluster.Accepted(ctx, j.target)
 	if err != nil {
 		return false, err
 	}
@@ -400,7 +400,7 @@ func (a *Agent) keepRunning(ctx context.Context, j job) {
 	if !ok || a.board.keeps(j.target) {
 		return
 	}
-	accepted, err := cluster.Accepted(ctx)
+	accepted, err := cluster.Accepted(ctx, j.target)
 	if err != nil {
 		return // it is tried again with the commit
 	}

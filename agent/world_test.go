@@ -228,7 +228,7 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	return drift.Applied{Held: held}, nil
 }
 
-func (w *world) Accepted(context.Context) ([]drift.Accepted, error) {
+func (w *world) Accepted(context.Context, ...environments.Target) ([]drift.Accepted, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.accepted), nil

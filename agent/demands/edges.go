@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
@@ -66,8 +67,9 @@ type Commits interface {
 
 // Accepted is what a cluster remembers of what its targets were brought to.
 type Accepted interface {
-	// Accepted is what each target was last brought to, now or before a restart.
-	Accepted(ctx context.Context) ([]drift.Accepted, error)
+	// Accepted is what each target was last brought to, now or before a restart;
+	// if targets are given, what those were.
+	Accepted(ctx context.Context, of ...environments.Target) ([]drift.Accepted, error)
 	// Note remembers what a target is compared with that nothing was applied for.
 	Note(ctx context.Context, a drift.Accepted) error
 }

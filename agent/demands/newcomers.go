@@ -45,22 +45,37 @@ func (g *Gatherer) Came(environment string, targets []environments.Target, accep
 // LastAccepted is what a target's release at a revision is compared with: what the
 // target was brought to, or for a newcomer its environment.
 func (g *Gatherer) LastAccepted(ctx context.Context, cluster Accepted, t environments.Target, rev gitsync.Revision) (drift.Accepted, error) {
-	all, err := cluster.Accepted(ctx)
+	accepted := func(of ...environments.Target) ([]drift.Accepted, error) {
+		found, err := cluster.Accepted(ctx, of...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: find out what was accepted last: %w", t, err)
+		}
+		return found, nil
+	}
+	its, err := accepted(t)
 	if err != nil {
-		return drift.Accepted{}, fmt.Errorf("%s: find out what was accepted last: %w", t, err)
+		return drift.Accepted{}, err
 	}
 	n := &g.newcomers
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if known, ok := AcceptedFor(all, t); ok {
+	known, ok := AcceptedFor(its, t)
+	if ok {
 		delete(n.before[t.Environment], t.String())
-		return known, nil
 	}
-	if before, ok := n.before[t.Environment][t.String()]; ok {
+	before, waits := n.before[t.Environment][t.String()]
+	n.mu.Unlock()
+	switch {
+	case ok:
+		return known, nil
+	case waits:
 		return before, nil
 	}
 	// The cluster could not be asked when it came, and others may have been
 	// brought to its commit meanwhile.
+	all, err := accepted()
+	if err != nil {
+		return drift.Accepted{}, err
+	}
 	if len(rev.Parents) > 0 && newestIn(all, t.Environment).Commit != "" {
 		return drift.Accepted{Commit: rev.Parents[0]}, nil
 	}

@@ -13,8 +13,10 @@ import (
 // brought is a cluster that remembers what its targets were brought to.
 type brought []drift.Accepted
 
-func (b brought) Accepted(context.Context) ([]drift.Accepted, error) { return b, nil }
-func (b brought) Note(context.Context, drift.Accepted) error         { return nil }
+func (b brought) Accepted(context.Context, ...environments.Target) ([]drift.Accepted, error) {
+	return b, nil
+}
+func (b brought) Note(context.Context, drift.Accepted) error { return nil }
 
 // A newcomer is compared with what its environment was brought to before it came,
 // and with nothing older once it was gone and came again: every commit between

@@ -12,9 +12,9 @@ import (
 
 // Accepted is what each target that this agent has an inventory for in the
 // cluster was last brought to, now or before a restart, in the order of their
-// names. The first call of a process reads the inventories, unless an apply
+// names; if targets are given, what those were. The first call of a process reads the inventories, unless an apply
 // did; more calls cost no request.
-func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
+func (c *Cluster) Accepted(ctx context.Context, of ...environments.Target) ([]drift.Accepted, error) {
 	s := &c.inventories
 	if err := s.list(ctx); err != nil {
 		return nil, err
@@ -24,9 +24,15 @@ func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
 	c.releases.mu.Lock()
 	c.watchReleases()
 	c.releases.mu.Unlock()
-	s.mu.Lock()
-	names := slices.Sorted(maps.Keys(s.known))
-	s.mu.Unlock()
+	var names []string
+	for _, t := range of {
+		names = append(names, inventoryName(drift.MarkFor(c.options.Owner, t)))
+	}
+	if len(of) == 0 {
+		s.mu.Lock()
+		names = slices.Collect(maps.Keys(s.known))
+		s.mu.Unlock()
+	}
 	var accepted []drift.Accepted
 	for _, name := range names {
 		known := s.of(name)
@@ -40,7 +46,7 @@ func (c *Cluster) Accepted(ctx context.Context) ([]drift.Accepted, error) {
 			}
 		}
 		if known == nil {
-			continue // deleted by hand
+			continue // there is none, or it was deleted by hand
 		}
 		target, ok := c.targetOf(name, known)
 		if !ok {

@@ -131,6 +131,13 @@ func TestWhatANewTargetIsComparedWithIsNoted(t *testing.T) {
 	if a := accepted(); a.Commit != note.Commit || a.Demands != "strict" || a.Release != "" {
 		t.Errorf("noted is %+v", a)
 	}
+	other := environments.Target{Environment: w.target.Environment, Application: "other"}
+	if of, err := w.cluster.Accepted(t.Context(), w.target); err != nil || len(of) != 1 || of[0] != accepted() {
+		t.Errorf("asked of one target, it is told %+v, %v", of, err)
+	}
+	if of, err := w.cluster.Accepted(t.Context(), other); err != nil || len(of) != 0 {
+		t.Errorf("asked of one that nothing was applied for, it is told %+v, %v", of, err)
+	}
 	w.apply(configMap("a"))
 	applied := accepted()
 	if applied.Release == "" || applied.Commit == note.Commit {
