@@ -358,14 +358,17 @@ func (k *kept) see(h drift.Health, now time.Time) {
 // settle gives an applied target the stage that its health stands for.
 func (k *kept) settle(s *promote.TargetState) {
 	s.Stage, s.Health, s.Since, s.Problem, s.Retry = promote.StageWaiting, drift.Health{}, time.Time{}, promote.Problem{}, promote.Retry{}
+	var did *drift.Applied
 	var held *drift.PruneHeld
-	if k.done != nil && k.done.applied.Held != nil {
-		held = k.done.applied.Held
+	if k.done != nil {
+		did, held = &k.done.applied, k.done.applied.Held
+	}
+	if held != nil {
 		s.Stage, s.Problem = promote.StagePruneHeld, problem(held)
 	}
 	switch {
 	case k.returned != nil:
-		s.Stage, s.Problem = promote.StageFailed, k.returned.problem(k.health, held)
+		s.Stage, s.Problem = promote.StageFailed, k.returned.problem(k.health, did)
 		if k.health != nil {
 			s.Health = *k.health
 		}

@@ -145,7 +145,8 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 		if err := cluster.Hold(ctx, j.target, &next); err != nil {
 			return "", err
 		}
-		if err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: next}, time.Time{}); err != nil {
+		applied, err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: next}, time.Time{})
+		if err != nil {
 			// What a crash would have gone on with is not to be gone on with: it is refused.
 			if undone := cluster.Hold(context.WithoutCancel(ctx), j.target, hold); undone != nil {
 				return "", errors.Join(err, fmt.Errorf("and %s is held all the same, until `pawl rollback %s --lift`: %w", j.revision.Commit.Short(), j.target, undone))
@@ -153,7 +154,7 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 			return "", err
 		}
 		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "by hand").Inc()
-		return fmt.Sprintf("returned to the good release of %s; %s is held until the branch asks for another release, or `pawl rollback %s --lift`", g.Release.Commit.Short(), j.revision.Commit.Short(), j.target), nil
+		return fmt.Sprintf("returned to the good release of %s; %s is held until the branch asks for another release, or `pawl rollback %s --lift`.%s", g.Release.Commit.Short(), j.revision.Commit.Short(), j.target, besides(applied)), nil
 	}
 	none := fmt.Sprintf("%s has no other good release", j.target)
 	if r.To != "" {

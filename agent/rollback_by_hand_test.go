@@ -11,6 +11,45 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 )
 
+func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		ask := func(r drift.RollbackRequest) string {
+			w.t.Helper()
+			w.agent.Notice(drift.Notice{Target: environmentsTarget("dev", "web"), Rollback: &r})
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return last(w.answers)
+		}
+		asked := drift.RollbackRequest{By: "ada", Reason: "latency"}
+		if answer := ask(asked); !strings.HasPrefix(answer, "refused: dev/web has no other good release") {
+			t.Errorf("with one release: %s", answer)
+		}
+		w.push(map[string]string{"base/web.yaml": labelled("two")})
+		w.push(map[string]string{"base/web.yaml": labelled("three")})
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "9"}); !strings.Contains(answer, "no other good release of a commit 9; kept are those of 3 (which runs), 2, 1") {
+			t.Errorf("to nowhere: %s", answer)
+		}
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "latency", To: "1"}); !strings.HasPrefix(answer, "returned to the good release of 1") {
+			t.Errorf("to the first: %s", answer)
+		}
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		s := w.state(web)
+		w.expect("the reason", s.Problem.Reason, "RolledBack")
+		if s.Problem.Text != "rolled back by hand by ada: latency" {
+			t.Errorf("the check says %q", s.Problem.Text)
+		}
+		if answer := ask(asked); !strings.HasPrefix(answer, "returned to the good release of 2") {
+			t.Errorf("from there: %s", answer)
+		}
+		if answer := ask(drift.RollbackRequest{By: "ada", Reason: "fixed", Lift: true}); !strings.HasPrefix(answer, "the hold is lifted; 3 is applied again") {
+			t.Errorf("lifted: %s", answer)
+		}
+		w.expect("what was applied last", w.lastApplied("dev/web"), "3")
+		w.expect("the stage", w.state(web).Stage, "healthy")
+	})
+}
+
 // catalogue 120
 func TestEveryRequestForARollbackIsAnswered(t *testing.T) {
 	ask := func(w *world, target environments.Target, age time.Duration) {
@@ -68,18 +107,5 @@ func TestEveryRequestForARollbackIsAnswered(t *testing.T) {
 		ask(w, inTime, time.Second)
 		want(w, "returned to the good release of 0; it was done before the agent was started anew")
 		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
-	})
-}
-
-// catalogue 120
-func TestAHeldReleaseIsTriedOnceMoreWhenItsHealthIsJudgedOtherwise(t *testing.T) {
-	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
-		w.push(bad())
-		w.push(map[string]string{"README.md": "x"})
-		w.expect("tries while nothing changed", w.count("dev/web 2")+w.count("dev/web 3"), 1)
-		w.push(map[string]string{"pawl.yaml": strings.Replace(shop()["pawl.yaml"], "{name: dev", "{name: dev, healthTimeout: 60s", 1)})
-		w.expect("tries with another patience", w.count("dev/web 4"), 1)
-		w.push(map[string]string{"README.md": "y"})
-		w.expect("tries after it", w.count("dev/web 5"), 0)
 	})
 }

@@ -59,6 +59,7 @@ type world struct {
 	applies func(context.Context, render.Release) error
 	leaves  func(environments.Target, *drift.Others) (int, []drift.Handed, error) // nil: nobody takes anything
 	prunes  func(drift.Terms) *drift.PruneHeld                                    // what an apply holds; nil: nothing
+	does    func(drift.Terms, *drift.Applied)                                     // more that an apply of dev/web tells
 	words   []gitsync.Word                                                        // of the next commit
 	silent  bool                                                                  // clusters do not tell health by themselves
 	// accepted is what was applied last, by an earlier run or by this one.
@@ -225,7 +226,11 @@ func (w *world) Apply(ctx context.Context, v policies.Verified, terms drift.Term
 	if !silent {
 		w.health(r.Target, r.Digest, drift.Current)
 	}
-	return drift.Applied{Held: held}, nil
+	applied := drift.Applied{Held: held}
+	if w.does != nil && r.Target == web {
+		w.does(terms, &applied)
+	}
+	return applied, nil
 }
 
 func (w *world) Accepted(context.Context, ...environments.Target) ([]drift.Accepted, error) {

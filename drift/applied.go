@@ -11,5 +11,7 @@ type Applied struct {
 	Pending []ObjectID
 	// Held says what was not deleted though it left; nil if nothing.
 	Held *PruneHeld
-	Took time.Duration
+	// Unrestored is Plan.Unrestored.
+	Unrestored []ObjectID
+	Took       time.Duration
 }

@@ -87,6 +87,9 @@ func Decide(s Situation) (Plan, error) {
 		step := Step{Object: id, Action: action, Reason: reason}
 		if entry.is(s.Live[id], s.Mark) {
 			step = decideHandover(s, step, waiting)
+			if entry.Adopted && step.Action == Keep && !step.Handed && !s.GoodAt.IsZero() {
+				plan.Unrestored = append(plan.Unrestored, id)
+			}
 		}
 		plan.Steps = append(plan.Steps, step)
 	}

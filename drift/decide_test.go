@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -124,6 +125,40 @@ func TestDecideOnAnObjectThatLeftTheRelease(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestWhatARollbackDoesNotRestoreIsNamed(t *testing.T) {
+	t.Parallel()
+	adopted := with(entry, func(e *Entry) { e.Adopted = true })
+	for name, c := range map[string]struct {
+		e        Entry
+		live     Live
+		returns  bool
+		restored bool
+	}{
+		"taken over by the release that is left":  {adopted, asLeft, true, false},
+		"but a newer release is applied":          {adopted, asLeft, false, true},
+		"made by the release that is left":        {entry, asLeft, true, true},
+		"taken over, and gone":                    {adopted, Live{State: Absent}, true, true},
+		"taken over, and somebody else's by now":  {adopted, with(asLeft, func(l *Live) { l.Mark = theirs }), true, true},
+		"taken over, and replaced by another one": {adopted, with(asLeft, func(l *Live) { l.UID = "other" }), true, true},
+	} {
+		s := Situation{
+			Target: production, Mark: ours, MaxPercent: 100, Wanted: wantedOf("wanted", web), Inventory: inventoryOf(entry, web),
+			Live: map[ObjectID]Live{web: asLeft, conf: c.live},
+		}
+		s.Inventory.Entries[conf] = c.e
+		if c.returns {
+			s.GoodAt = time.Now()
+		}
+		plan, err := Decide(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(plan.Unrestored) == 0; got != c.restored {
+			t.Errorf("%s: not restored is %v", name, plan.Unrestored)
+		}
 	}
 }
 

@@ -102,22 +102,39 @@ func TestDecideRecreation(t *testing.T) {
 	ours := Mark{Agent: "pawl", Target: "production_web"}
 	here := Live{State: Present, UID: "1", Mark: ours}
 	asks := Wanted{Recreate: true}
+	// What returns does not ask, and what is there was applied with the word.
+	worded := Live{State: Present, UID: "1", Mark: ours, Applied: "a", Recreate: true}
+	asApplied := Entry{UID: "1", Applied: "a"}
+	confirmed := worded
+	confirmed.Confirm = true
 	for name, c := range map[string]struct {
-		wanted   Wanted
-		known    Entry
-		live     Live
-		recreate bool
-		reason   string
+		wanted    Wanted
+		known     Entry
+		live      Live
+		returning bool
+		recreate  bool
+		reason    string
 	}{
-		"asked for":              {asks, Entry{}, here, true, "spec.selector cannot be changed in a live object; deleted and made again, as it asks for by pawl.dev/recreate"},
-		"not asked for":          {Wanted{}, Entry{}, here, false, "spec.selector cannot be changed in a live object; take the change back, or have the object deleted and made again: annotate it with pawl.dev/recreate: on-immutable-change"},
-		"somebody else's":        {asks, Entry{}, Live{State: Present, UID: "1"}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
-		"another target's":       {asks, Entry{}, Live{State: Present, UID: "1", Mark: Mark{Agent: "pawl", Target: "other"}}, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
-		"not known what it is":   {asks, Entry{}, Live{}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
-		"only taken over":        {asks, Entry{UID: "1", Adopted: true}, here, false, "spec.selector cannot be changed in a live object; it was there before it was first applied, so it is not deleted, as it may hold what is not of this release. Delete it by hand if that is meant, or take the change back"},
-		"not there, as it seems": {asks, Entry{}, Live{State: Absent}, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+		"asked for":              {asks, Entry{}, here, false, true, "spec.selector cannot be changed in a live object; deleted and made again, as it asks for by pawl.dev/recreate"},
+		"not asked for":          {Wanted{}, Entry{}, here, false, false, "spec.selector cannot be changed in a live object; take the change back, or have the object deleted and made again: annotate it with pawl.dev/recreate: on-immutable-change"},
+		"somebody else's":        {asks, Entry{}, Live{State: Present, UID: "1"}, false, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"another target's":       {asks, Entry{}, Live{State: Present, UID: "1", Mark: Mark{Agent: "pawl", Target: "other"}}, false, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"not known what it is":   {asks, Entry{}, Live{}, false, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+		"only taken over":        {asks, Entry{UID: "1", Adopted: true}, here, false, false, "spec.selector cannot be changed in a live object; it was there before it was first applied, so it is not deleted, as it may hold what is not of this release. Delete it by hand if that is meant, or take the change back"},
+		"not there, as it seems": {asks, Entry{}, Live{State: Absent}, false, false, "spec.selector cannot be changed in a live object; it could not be read, so it was not deleted"},
+
+		"applied with the word, by a commit without it":   {Wanted{}, asApplied, worded, false, false, "spec.selector cannot be changed in a live object; take the change back, or have the object deleted and made again: annotate it with pawl.dev/recreate: on-immutable-change"},
+		"returns and was applied with the word":           {Wanted{}, asApplied, worded, true, true, "spec.selector cannot be changed in a live object; deleted and made again, as it was applied with pawl.dev/recreate"},
+		"returns with the word":                           {asks, asApplied, here, true, true, "spec.selector cannot be changed in a live object; deleted and made again, as it asks for by pawl.dev/recreate"},
+		"returns, and neither has the word":               {Wanted{}, asApplied, here, true, false, "spec.selector cannot be changed in a live object; it is not deleted and made again, as neither the release that returns nor the one that was applied last annotates it with pawl.dev/recreate: on-immutable-change"},
+		"returns, and what is there was changed":          {Wanted{}, Entry{UID: "1", Applied: "b"}, worded, true, false, "spec.selector cannot be changed in a live object; it is not as it was applied last, so its pawl.dev/recreate does not count, and it is not deleted. Delete it by hand if that is meant"},
+		"returns, and what is there is another one":       {Wanted{}, Entry{UID: "2", Applied: "a"}, worded, true, false, "spec.selector cannot be changed in a live object; it is not as it was applied last, so its pawl.dev/recreate does not count, and it is not deleted. Delete it by hand if that is meant"},
+		"returns to what was only taken over":             {Wanted{}, Entry{UID: "1", Applied: "a", Adopted: true}, worded, true, false, "spec.selector cannot be changed in a live object; it was there before it was first applied, so it is not deleted, as it may hold what is not of this release. Delete it by hand if that is meant, or take the change back"},
+		"returns to somebody else's":                      {Wanted{}, asApplied, Live{State: Present, UID: "1", Applied: "a", Recreate: true}, true, false, "spec.selector cannot be changed in a live object; what is there was not applied by this target, so it is not deleted. Delete it by hand if that is meant"},
+		"returns to what only goes by a word in a commit": {Wanted{}, asApplied, confirmed, true, false, "spec.selector cannot be changed in a live object; it is protected from being deleted, so that only the release that returns can ask for it to be made again, by pawl.dev/recreate: on-immutable-change. Delete it by hand if that is meant"},
+		"returns to a volume claim":                       {Wanted{ID: ObjectID{Kind: "PersistentVolumeClaim"}}, asApplied, worded, true, false, "spec.selector cannot be changed in a live object; it is protected from being deleted, so that only the release that returns can ask for it to be made again, by pawl.dev/recreate: on-immutable-change. Delete it by hand if that is meant"},
 	} {
-		recreate, reason := DecideRecreation(c.wanted, c.known, c.live, ours, []string{"spec.selector"})
+		recreate, reason := DecideRecreation(c.wanted, c.returning, c.known, c.live, ours, []string{"spec.selector"})
 		if recreate != c.recreate || reason != c.reason {
 			t.Errorf("%s: got %v, %s", name, recreate, reason)
 		}

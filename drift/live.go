@@ -29,7 +29,10 @@ type Live struct {
 	Applied         Digest  // of the fields that pawl owns
 	Terminating     bool
 	Confirm         bool // it is only deleted by a word in a commit
-	Health          ObjectHealth
+	// Recreate says that pawl applied it with its word to be deleted and made
+	// again, see AnnotationRecreate. What others annotate is none.
+	Recreate bool
+	Health   ObjectHealth
 	// Rollout is what its controller rolls out, see rolloutOf.
 	Rollout string
 	// CheckedBy is the check by which Health was told, if one was given.
@@ -59,6 +62,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Applied:         digestOfFields(fields),
 		Terminating:     obj.GetDeletionTimestamp() != nil,
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,
+		Recreate:        recreateIn(fields),
 		Health:          Assess(obj, h),
 		Rollout:         rolloutOf(obj),
 		CheckedBy:       h.Digest(),

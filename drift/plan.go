@@ -6,6 +6,10 @@ type Plan struct {
 	Steps []Step
 	// Held says what is not deleted though it left; nil if nothing.
 	Held *PruneHeld
+	// Unrestored are objects that only the release that is left by a rollback has.
+	// They were there before they were first applied, and are not as they were:
+	// nobody kept that. They stay as they were applied last.
+	Unrestored []ObjectID
 }
 
 // Step is what happens to one object, and why.

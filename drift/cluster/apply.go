@@ -81,14 +81,14 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 	if err := c.finish(ctx, w); err != nil {
 		return drift.Applied{}, err
 	}
-	return drift.Applied{Steps: steps, Pending: pending, Held: w.plan.Held}, nil
+	return drift.Applied{Steps: steps, Pending: pending, Held: w.plan.Held, Unrestored: w.plan.Unrestored}, nil
 }
 
 // mustTry reports whether a single write cannot be its own trial: because it
 // needs an entry in the inventory first, may need more than one request, or
 // because its answer says whether the image that would run is the verified one.
 func (w *work) mustTry(s *drift.Step) bool {
-	return w.live[s.Object].State == drift.Absent || w.adopted[s.Object] || w.wanted[s.Object].Recreate || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
+	return w.live[s.Object].State == drift.Absent || w.adopted[s.Object] || w.wanted[s.Object].Recreate || w.terms.Returning || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
 }
 
 // intend stores what may exist from the first write on, and starts the release.

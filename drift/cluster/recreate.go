@@ -18,7 +18,7 @@ import (
 func (c *Cluster) tryRecreation(ctx context.Context, w *work, step *drift.Step, refusal error) error {
 	fields := drift.Immutable(statusOf(refusal))
 	wanted, k := w.wanted[step.Object], w.kinds[step.Object]
-	if len(fields) == 0 || !wanted.Recreate {
+	if len(fields) == 0 || !wanted.Recreate && !w.terms.Returning {
 		return refusal
 	}
 	object, err := c.get(ctx, k, wanted.ID)
@@ -26,7 +26,7 @@ func (c *Cluster) tryRecreation(ctx context.Context, w *work, step *drift.Step, 
 		return err
 	}
 	live := drift.Observe(object)
-	recreate, reason := drift.DecideRecreation(wanted, w.inventory.Entries[wanted.ID], live, w.target.mark, fields)
+	recreate, reason := drift.DecideRecreation(wanted, w.terms.Returning, w.inventory.Entries[wanted.ID], live, w.target.mark, fields)
 	if !recreate {
 		return &notRecreated{drift.Problem{Object: wanted.ID, Field: fields[0], Reason: reason}}
 	}

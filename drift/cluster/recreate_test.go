@@ -1,13 +1,19 @@
 package cluster_test
 
 import (
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 const asksForRecreation = "annotations: {pawl.dev/recreate: on-immutable-change}"
@@ -180,5 +186,125 @@ func TestWhatWasTakenOverIsNotDeletedToBeMadeAgain(t *testing.T) {
 	}
 	if got := w.get("ConfigMap/a").GetUID(); got != uid {
 		t.Error("it was deleted")
+	}
+}
+
+// returning applies a release as one that was good and returns.
+func (w *world) returning(documents ...string) (drift.Applied, error) {
+	w.t.Helper()
+	return w.cluster.Apply(w.t.Context(), w.verified(documents...), drift.Terms{Environment: w.settings, Returning: true, GoodAt: time.Now()})
+}
+
+// The failed release alone asks for its object to be made again, which is what
+// made it: a rollback may do the same.
+//
+// catalogue 88, 120
+func TestARollbackRecreatesOnTheWordOfTheReleaseThatIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good := []string{deployment("web", 0, ""), configMap("a", "k", "1")}
+	w.apply(good...)
+	w.apply(recreatable("api", 0), configMap("a", "k", "2"))
+	bad := w.get("Deployment/web").GetUID()
+
+	// A commit that takes both back takes the word back: that is refused as ever.
+	if err := w.refused(good...); !strings.Contains(err.Error(), "annotate it with pawl.dev/recreate") {
+		t.Errorf("got %v", err)
+	}
+	w.restart() // what was applied is known from the cluster alone
+	applied, err := w.returning(good...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := w.get("Deployment/web")
+	if web.GetUID() == bad || web.GetAnnotations()[drift.AnnotationRecreate] != "" {
+		t.Errorf("it was not made again, or has still the word: %v", web.Object["metadata"])
+	}
+	if k := w.get("ConfigMap/a").Object["data"].(map[string]any)["k"]; k != "1" {
+		t.Error("the other object did not return")
+	}
+	again := slices.IndexFunc(applied.Steps, func(s drift.Step) bool { return s.Action == drift.Recreate })
+	if again < 0 || !strings.HasSuffix(applied.Steps[again].Reason, "as it was applied with pawl.dev/recreate") {
+		t.Errorf("told are %+v", applied.Steps)
+	}
+	w.healthBecomes(drift.Current)
+}
+
+// Whoever may write the live object cannot have it deleted by that.
+//
+// catalogue 88, 120
+func TestARollbackDeletesNothingOnAWordOfOthers(t *testing.T) {
+	t.Parallel()
+	fixed := func(value, annotations string) string {
+		return strings.Replace(configMap("fixed", "k", value), "metadata: {", "immutable: true\nmetadata: {"+annotations, 1)
+	}
+	const word = `{"metadata":{"annotations":{"pawl.dev/recreate":"on-immutable-change"}}}`
+	patch := func(w *world, manager string, how types.PatchType, body string, force *bool) {
+		w.t.Helper()
+		client, name := w.at("ConfigMap/fixed")
+		if _, err := client.Patch(w.t.Context(), name, how, []byte(body), metav1.PatchOptions{FieldManager: manager, Force: force}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	force := true
+	for name, c := range map[string]struct {
+		write func(w *world)
+		want  string
+	}{
+		"kubectl annotate":      {func(w *world) { patch(w, "kubectl-annotate", types.MergePatchType, word, nil) }, "neither the release that returns nor the one that was applied last"},
+		"an update in our name": {func(w *world) { patch(w, drift.FieldManager, types.MergePatchType, word, nil) }, "neither the release that returns nor the one that was applied last"},
+		"another's apply": {func(w *world) {
+			patch(w, "argocd", types.ApplyPatchType, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"fixed","annotations":{"pawl.dev/recreate":"on-immutable-change"}}}`, &force)
+		}, "neither the release that returns nor the one that was applied last"},
+		"an apply in our name": {func(w *world) {
+			o := w.get("ConfigMap/fixed")
+			labels, _ := json.Marshal(o.GetLabels())
+			patch(w, drift.FieldManager, types.ApplyPatchType, `{"apiVersion":"v1","kind":"ConfigMap","immutable":true,"data":{"k":"2"},"metadata":{"name":"fixed","labels":`+string(labels)+`,"annotations":{"pawl.dev/recreate":"on-immutable-change"}}}`, &force)
+		}, "it is not as it was applied last"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.settings.Drift = environments.DriftReport // or it is taken off before anybody looks
+			w.apply(fixed("2", ""), configMap("a", "k", "1"))
+			uid := w.get("ConfigMap/fixed").GetUID()
+			c.write(w)
+			if w.get("ConfigMap/fixed").GetAnnotations()[drift.AnnotationRecreate] == "" {
+				t.Fatal("the word is not there")
+			}
+			before := w.mark()
+			_, err := w.returning(fixed("1", ""), configMap("a", "k", "0"))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+			if got := w.get("ConfigMap/fixed").GetUID(); got != uid {
+				t.Error("it was deleted")
+			}
+			if writes := w.writesSince(before); len(writes) > 0 {
+				t.Errorf("written: %v", writes)
+			}
+		})
+	}
+}
+
+// What a release took over stays as that one left it, and a rollback says so.
+//
+// catalogue 99, 120
+func TestARollbackNamesWhatItDoesNotRestore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(configMap("a", "k", "1"))
+	w.create(configMap("theirs", "k", "before"))
+	w.apply(configMap("a", "k", "2"), configMap("theirs", "k", "ours"), configMap("new"))
+	w.restart()
+	applied, err := w.returning(configMap("a", "k", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []drift.ObjectID{{Kind: "ConfigMap", Namespace: w.namespace, Name: "theirs"}}; !slices.Equal(applied.Unrestored, want) {
+		t.Errorf("not restored are %v", applied.Unrestored)
+	}
+	if k := w.get("ConfigMap/theirs").Object["data"].(map[string]any)["k"]; k != "ours" {
+		t.Errorf("it says %q", k)
 	}
 }

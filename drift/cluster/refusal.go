@@ -39,7 +39,7 @@ func refusal(err error, wanted drift.Wanted) []drift.Problem {
 	}
 	s := answer.Status()
 	if fields := drift.Immutable(s); len(fields) > 0 {
-		_, reason := drift.DecideRecreation(drift.Wanted{}, drift.Entry{}, drift.Live{}, drift.Mark{}, fields)
+		_, reason := drift.DecideRecreation(drift.Wanted{}, false, drift.Entry{}, drift.Live{}, drift.Mark{}, fields)
 		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason}}
 	}
 	if isUnfit(s) {
