@@ -130,9 +130,19 @@ func (b *board) turn(t environments.Target) (good *drift.Good, failed *failure) 
 }
 
 // mayGoBack reports whether a release is bad and another may take its place: a
-// gate turned, or it failed before it ever was healthy.
+// gate turned, or it failed before it ever was healthy. Where it could not be
+// rolled out, no other could: it stays, and goes on once the way is free.
 func (k *kept) mayGoBack() bool {
-	return k.gate != "" || k.health != nil && k.health.Status == drift.Failed && k.since.IsZero()
+	return k.gate != "" || k.health != nil && k.health.Status == drift.Failed && !k.health.Blocked && k.since.IsZero()
+}
+
+// waitsFor says why a release that failed is not rolled back, where a pod of an
+// earlier one is in its way.
+func (k *kept) waitsFor() string {
+	if !k.health.Blocked || !k.since.IsZero() {
+		return ""
+	}
+	return "The release was applied and stays: a pod of an earlier release is in its way, and would be in that of any other. It goes on by itself once that pod is ready or deleted."
 }
 
 // undecided reports whether it is still to be found out what becomes of a bad
@@ -380,7 +390,7 @@ func (k *kept) settle(s *promote.TargetState) {
 		s.Problem = promote.Problem{Reason: reasonGateFailed, Text: k.gate, Hint: fixForward, Did: cmp.Or(k.stuck, k.delayed)}
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
-		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: cmp.Or(k.stuck, k.delayed)}
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: cmp.Or(k.waitsFor(), k.stuck, k.delayed)}
 	case k.healthy != nil && held != nil:
 		s.Health = *k.healthy
 	case k.healthy != nil:

@@ -310,3 +310,29 @@ func (w *world) remembers(commit string, files map[string]string) render.Release
 	}
 	return r
 }
+
+// Another release would wait for that pod just as well, and the fix would be
+// held when the pod is gone.
+//
+// catalogue 120
+func TestAReleaseThatCouldNotBeRolledOutIsNotRolledBack(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.fails("bad") }, func(w *world) {
+		w.mu.Lock()
+		w.applies = func(_ context.Context, r render.Release) error {
+			go w.agent.Notice(drift.Notice{Target: r.Target, Release: r.Digest, Health: &drift.Health{
+				Status: drift.Failed, Blocked: true,
+				Objects: []drift.ObjectHealth{{Object: drift.ObjectID{Kind: "StatefulSet", Name: "db"}, Status: drift.Failed, Message: "pod db-0 is not ready", Blocked: true}},
+			}})
+			return nil
+		}
+		w.mu.Unlock()
+		w.push(map[string]string{"base/web.yaml": labelled("fix")})
+		w.pass(time.Hour)
+		w.expect("what was applied last", w.lastApplied("dev/web"), "2")
+		w.expect("the reason", w.state(web).Problem.Reason, "Unhealthy")
+		w.expect("the text", w.state(web).Problem.Text, "StatefulSet db: pod db-0 is not ready")
+		w.expect("what was done", w.state(web).Problem.Did, "The release was applied and stays: a pod of an earlier release is in its way, and would be in that of any other. It goes on by itself once that pod is ready or deleted.")
+		w.turns(web, drift.Current)
+		w.expect("the stage once it is gone", w.state(web).Stage, promote.StageHealthy)
+	})
+}

@@ -175,13 +175,16 @@ func worse(a, b HealthStatus) HealthStatus {
 // TimeOut turns what still is progressing into failed, once the time for
 // it has passed.
 func (h Health) TimeOut(after string) Health {
-	objects := make([]ObjectHealth, len(h.Objects))
+	objects, blocked := make([]ObjectHealth, len(h.Objects)), false
 	copy(objects, h.Objects)
 	for i, o := range objects {
 		if o.Status == Progressing {
 			objects[i].Status = Failed
 			objects[i].Message = fmt.Sprintf("not ready after %s: %s", after, o.Message)
+			blocked = blocked || o.Blocked
 		}
 	}
-	return Combine(objects)
+	late := Combine(objects)
+	late.Blocked = blocked && h.Status != Failed
+	return late
 }

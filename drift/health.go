@@ -6,6 +6,9 @@ type Health struct {
 	Status HealthStatus
 	// Objects in the order of the release.
 	Objects []ObjectHealth
+	// Blocked says of a failure that only the time is up, while an object is
+	// Blocked: to any other release that would happen as well.
+	Blocked bool
 }
 
 // ObjectHealth is the health of one object.
@@ -15,6 +18,8 @@ type ObjectHealth struct {
 	// Message says what is missing or failed: "1 of 2 pods ready", "pod
 	// web-7c9d-x2x: ImagePullBackOff: …".
 	Message string
+	// Blocked is set while its controller waits for a pod of an earlier release.
+	Blocked bool
 }
 
 // HealthStatus is a state of health.

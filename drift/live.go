@@ -35,6 +35,8 @@ type Live struct {
 	Health   ObjectHealth
 	// Rollout is what its controller rolls out, see rolloutOf.
 	Rollout string
+	// Replaces is how its controller replaces pods of an earlier template.
+	Replaces Replacement
 	// CheckedBy is the check by which Health was told, if one was given.
 	CheckedBy Digest
 	// Created is told of what may be pruned alone.
@@ -65,6 +67,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Recreate:        recreateIn(fields),
 		Health:          Assess(obj, h),
 		Rollout:         rolloutOf(obj),
+		Replaces:        replacementOf(obj),
 		CheckedBy:       h.Digest(),
 	}
 }

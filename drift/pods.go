@@ -18,6 +18,9 @@ type Cause struct {
 	// Fatal is false for what may well pass by itself, as when no node has
 	// room yet.
 	Fatal bool
+	// Blocks is set where the pod is of an earlier template and keeps the present
+	// one from being rolled out.
+	Blocks bool
 	// Grace is how long a fatal cause must last before it counts.
 	Grace time.Duration
 	// Seen is when an event last told it, if one did.
@@ -41,7 +44,9 @@ type Pod struct {
 	Name, UID string
 	Created   time.Time
 	Ready     bool
-	Owner     PodOwner
+	// Leaving is set where it goes by itself: it is being deleted, or has ended.
+	Leaving bool
+	Owner   PodOwner
 	// Template is how the owner's controller calls the template that the pod was
 	// made from.
 	Template string
@@ -58,6 +63,8 @@ func PodOf(pod *unstructured.Unstructured) Pod {
 	if c, ok := condition(pod, "Ready"); ok {
 		p.Ready = c.status == "True"
 	}
+	phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+	p.Leaving = pod.GetDeletionTimestamp() != nil || phase == "Failed" || phase == "Succeeded"
 	p.Cause, _ = CauseOf(pod)
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {

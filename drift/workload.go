@@ -55,6 +55,7 @@ func IsWorkload(id ObjectID) bool {
 type Workload struct {
 	ID           ObjectID
 	UID, Rollout string
+	Replaces     Replacement
 	// Revision looks up RevisionOf a ReplicaSet, by which a Deployment's pods are
 	// told apart; false as long as it is not known.
 	Revision func(replicaSet string) (string, bool)
@@ -88,6 +89,16 @@ func (w Workload) runs(p Pod) bool {
 	return p.Template == w.Rollout
 }
 
+// why is the cause of a pod that does not get ready, by its status or else by a
+// warning.
+func (p Pod) why(warnings map[string]Warning) Cause {
+	cause := p.Cause
+	if warning, ok := warnings[p.UID]; ok && cause.Message == "" && !p.Ready {
+		cause.Message = ofPod(p.Name, warning.Reason, warning.Message)
+	}
+	return cause
+}
+
 // Explain finds why the pods of a workload's rollout do not get ready, among
 // those of its namespace, in the order of their names. What needs a change wins
 // over what may pass, and of equals the first one. Causes that are excused are
@@ -95,10 +106,7 @@ func (w Workload) runs(p Pod) bool {
 func Explain(w Workload, pods []Pod, warnings map[string]Warning, excused map[Cause]bool) Cause {
 	var found Cause
 	for _, p := range pods {
-		cause := p.Cause
-		if warning, ok := warnings[p.UID]; ok && cause.Message == "" && !p.Ready {
-			cause.Message = ofPod(p.Name, warning.Reason, warning.Message)
-		}
+		cause := p.why(warnings)
 		if cause.Message == "" || !w.Has(p) || !w.runs(p) {
 			continue
 		}

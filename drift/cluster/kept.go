@@ -37,12 +37,13 @@ type kept struct {
 	// repairs since window, so that one object cannot keep the agent busy.
 	repairs int
 	window  time.Time
-	// rollout is what its controller rolls out, cause why the pods of that do not
+	// rollout is what its controller rolls out and replaces how, cause why the pods of that do not
 	// get ready, and refused since when such pods are.
-	rollout string
-	cause   drift.Cause
-	refused time.Time
-	fight   drift.Fight
+	rollout  string
+	replaces drift.Replacement
+	cause    drift.Cause
+	refused  time.Time
+	fight    drift.Fight
 	// images are those that it declares, and rewritten says that admission made
 	// another one of one of them.
 	images    []render.Image
@@ -199,7 +200,7 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 		k.cause = drift.Cause{}
 	}
 	other := k.rollout != live.Rollout || (k.health.Status == drift.Current) != (health.Status == drift.Current)
-	k.rollout = live.Rollout
+	k.rollout, k.replaces = live.Rollout, live.Replaces
 	if k.health != health {
 		k.health = health
 		c.notices.healthChanged(k.target)

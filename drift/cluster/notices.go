@@ -82,6 +82,7 @@ type targetHealth struct {
 	timeout *time.Timer
 	looking *time.Timer // starts to look at pods
 	pods    bool        // it has
+	blocked bool        // an object is, see drift.ObjectHealth
 }
 
 func (h *targetHealth) stop() {
@@ -108,6 +109,7 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 		objects[i] = k.health
 		if k.cause.Message != "" && k.health.Status != drift.Current {
 			objects[i].Message = k.health.Message + "; " + k.cause.Message
+			objects[i].Blocked = k.cause.Blocks
 			if k.fatal(now) {
 				objects[i].Status = drift.Failed
 			}
@@ -123,9 +125,15 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 		h.since = time.Time{}
 		c.watchPods(t, nil)
 	} else {
-		if h.since.IsZero() {
+		blocked := slices.ContainsFunc(objects, func(o drift.ObjectHealth) bool { return o.Blocked })
+		if h.since.IsZero() || h.blocked && !blocked { // only now it can begin
 			h.since = now
+			if h.timeout != nil {
+				h.timeout.Stop()
+				h.timeout = nil
+			}
 		}
+		h.blocked = blocked
 		if left := t.healthTimeout - now.Sub(h.since); left > 0 {
 			if h.timeout == nil {
 				h.timeout = time.AfterFunc(left, func() { c.tellAgain(t) })

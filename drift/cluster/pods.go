@@ -173,7 +173,7 @@ func (p *podWatch) take(pod drift.Pod, gone bool) {
 	} else {
 		p.pods[pod.Name] = pod
 	}
-	if before.Cause != pod.Cause || gone && pod.Cause.Message != "" || warned || refused && before.UID != pod.UID {
+	if before.Cause != pod.Cause || pod.Owner.Kind == "StatefulSet" && (gone || before.Ready != pod.Ready || before.Leaving != pod.Leaving) || gone && pod.Cause.Message != "" || warned || refused && before.UID != pod.UID {
 		p.explain()
 	}
 }
@@ -245,20 +245,28 @@ func (p *podWatch) forget(now time.Time) {
 // explain finds the cause for each workload in the namespace. c.mu is held.
 func (p *podWatch) explain() {
 	p.forget(time.Now())
-	var failing []drift.Pod
+	var failing, unready []drift.Pod
 	for _, pod := range p.pods {
+		if !pod.Ready {
+			unready = append(unready, pod)
+		}
 		if _, warned := p.warnings[pod.UID]; warned || pod.Cause.Message != "" {
 			failing = append(failing, pod)
 		}
 	}
-	slices.SortFunc(failing, func(a, b drift.Pod) int { return cmp.Compare(a.Name, b.Name) }) // the same pods give the same cause
+	for _, pods := range [][]drift.Pod{failing, unready} { // the same pods give the same cause
+		slices.SortFunc(pods, func(a, b drift.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	}
 	for t := range p.targets {
 		for _, k := range t.objects {
 			if k.id.Namespace != p.namespace || !drift.IsWorkload(k.id) || k.health.Status == drift.Current {
 				continue
 			}
-			w := drift.Workload{ID: k.id, UID: k.uid, Rollout: k.rollout, Revision: func(set string) (string, bool) { return p.revisionOf(k, set) }}
+			w := drift.Workload{ID: k.id, UID: k.uid, Rollout: k.rollout, Replaces: k.replaces, Revision: func(set string) (string, bool) { return p.revisionOf(k, set) }}
 			cause := drift.Explain(w, failing, p.warnings, t.excused)
+			if blocked, ok := drift.Blocked(w, unready, p.warnings); ok && !cause.Fatal {
+				cause = blocked
+			}
 			if refusal, ok := p.refusalOf(w); ok && !cause.Fatal {
 				cause = refusal
 				cause.Fatal = !t.excused[refusal]

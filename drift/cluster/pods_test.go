@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // workload is one of a kind, with annotations for the simulated node and more
@@ -174,6 +176,52 @@ func TestTheEndOfALogIsToldWhereThatIsWanted(t *testing.T) {
 					if strings.Contains(e.RequestURI, "/log?") && !wanted {
 						t.Errorf("asked for a log: %s", e.RequestURI)
 					}
+				}
+			}
+		})
+	}
+}
+
+// The controller of a StatefulSet waits for a pod that never gets ready, also
+// where a fix is to replace it. The fix is told of that pod, and goes on as soon
+// as it is deleted: no other release could.
+//
+// catalogue 120
+func TestAFixIsNotCondemnedForAPodThatIsInItsWay(t *testing.T) {
+	t.Parallel()
+	const hint = "it is of an earlier revision, and the StatefulSet waits for it and does not replace it: unless it gets ready, delete it (kubectl delete pod web-0 -n "
+	inOrder := func(annotations string) string {
+		return strings.Replace(workload("StatefulSet", annotations, ""), "podManagementPolicy: Parallel", "podManagementPolicy: OrderedReady", 1)
+	}
+	for _, fails := range []string{"crash", "never-ready"} {
+		t.Run(fails, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.apply(inOrder("testworld.pawl.dev/fail: " + fails))
+			w.eventually("the bad pod", func() (bool, string) {
+				pods, err := w.pods()
+				return err == nil && len(pods) == 1 && strings.Contains(w.message(), "pod web-0: "), fmt.Sprint(pods, err, w.message())
+			})
+			w.settings.HealthTimeout = environments.Duration(3 * time.Second)
+			w.forgetNotices()
+			w.apply(inOrder("testworld.pawl.dev/ready-after: 1500ms"))
+			w.eventually("the pod is named", func() (bool, string) {
+				h := w.health()
+				return h.Status == drift.Progressing && strings.Contains(w.message(), "pod web-0") && strings.Contains(w.message(), hint), fmt.Sprintf("%+v", h)
+			})
+			h := w.healthBecomes(drift.Failed)
+			if !h.Blocked || !strings.HasPrefix(w.message(), "not ready after 3s: ") || !strings.Contains(w.message(), hint) {
+				t.Errorf("got %+v", h)
+			}
+			// Its time begins when it can begin.
+			w.forgetNotices()
+			if err := w.deletePod("web-0"); err != nil {
+				t.Fatal(err)
+			}
+			w.healthBecomes(drift.Current)
+			for _, n := range w.all() {
+				if n.Health != nil && n.Health.Status == drift.Failed && !n.Health.Blocked {
+					t.Errorf("failed on the way to current: %+v", n.Health)
 				}
 			}
 		})
