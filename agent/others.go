@@ -2,8 +2,9 @@ package agent
 
 import (
 	"context"
-	"errors"
+	"maps"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
@@ -26,8 +27,7 @@ func (a *Agent) declaredIn(cluster Cluster) *declared {
 }
 
 // others tells what the other targets of a job's cluster declare at its commit.
-// Their workers build the same, so nothing is built twice. Whether they may be
-// applied does not matter: who declares an object wants it.
+// Their workers build the same, so nothing is built twice.
 func (a *Agent) others(ctx context.Context, j job, cluster Cluster) (*drift.Others, error) {
 	known := a.declaredIn(cluster)
 	select {
@@ -48,23 +48,20 @@ func (a *Agent) others(ctx context.Context, j job, cluster Cluster) (*drift.Othe
 			found.Unknown = append(found.Unknown, u.Target)
 		}
 	}
+	var targets []environments.Target
 	for _, t := range j.repository.Targets {
-		if a.edges.Clusters[t.Environment] != cluster || known.ids[t] != nil {
-			continue
-		}
-		built, err := a.build(ctx, j.revision, t, j.declared)
-		var unpinned *render.UnpinnedError
-		switch {
-		case errors.As(err, &unpinned):
-			known.ids[t] = drift.IDsOf(unpinned.Objects)
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			found.Unknown = append(found.Unknown, t)
-		default:
-			known.ids[t] = drift.IDsOf(built.Release.Objects)
+		if a.edges.Clusters[t.Environment] == cluster && known.ids[t] == nil {
+			targets = append(targets, t)
 		}
 	}
+	ids, unknown, err := demands.Declared(ctx, targets, func(t environments.Target) (render.Result, error) {
+		return a.build(ctx, j.revision, t, j.declared)
+	})
+	maps.Copy(known.ids, ids)
+	if err != nil {
+		return nil, err
+	}
+	found.Unknown = append(found.Unknown, unknown...)
 	for t, ids := range known.ids {
 		found.Add(t, ids)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,10 @@ release would be refused, and 2 if that could not be found out.`,
 		defer c.Close()
 		show.say("trying %s", count(len(found.release.Objects), "object"))
 		declared, _ := s.checkout.Pipeline.Environment(s.target.Environment)
-		plan, err := c.Plan(cmd.Context(), verified, drift.Terms{Environment: declared})
+		plan, err := c.Plan(cmd.Context(), verified, drift.Terms{
+			Environment: declared,
+			Others:      func(ctx context.Context) (*drift.Others, error) { return s.others(ctx, environment) },
+		})
 		show.done()
 		if err != nil {
 			return s.planError(err)

@@ -95,14 +95,14 @@ func wire(config agent.Config, identity string, leadership func() agent.Leadersh
 	notify := func(n drift.Notice) { w.agent.Notice(n) }
 	byAddress := map[string]*cluster.Cluster{}
 	for _, e := range config.Environments {
-		address := e.Kubeconfig + "#" + e.Context
-		if byAddress[address] == nil {
-			if byAddress[address], err = connect(e, config, identity, w.fence, notify, log); err != nil {
+		at := address(e)
+		if byAddress[at] == nil {
+			if byAddress[at], err = connect(e, config, identity, w.fence, notify, log); err != nil {
 				return nil, err
 			}
-			w.clusters = append(w.clusters, byAddress[address])
+			w.clusters = append(w.clusters, byAddress[at])
 		}
-		edges.Clusters[e.Name] = byAddress[address]
+		edges.Clusters[e.Name] = byAddress[at]
 	}
 	w.agent = agent.New(edges, agent.Options{
 		Branch: config.Repository.Branch, Baseline: baselines.Get, Render: rendering, Log: log,
