@@ -13,6 +13,7 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
 )
 
