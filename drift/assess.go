@@ -23,7 +23,7 @@ func Assess(obj *unstructured.Unstructured, check *HealthCheck) ObjectHealth {
 }
 
 func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, string) {
-	if obj.GetDeletionTimestamp() != nil {
+	if obj.GetDeletionTimestamp() != nil && finishedOf(obj) == "" {
 		return Progressing, "is being deleted"
 	}
 	if check != nil {
@@ -125,7 +125,7 @@ func inWords(kind, message string) string {
 	return fmt.Sprintf("%s of %s pods %s", have, want, strings.ToLower(what))
 }
 
-type conditionOf struct{ status, reason, message string }
+type conditionOf struct{ status, reason, message, since string }
 
 func (c conditionOf) text() string {
 	switch {
@@ -150,7 +150,7 @@ func condition(obj *unstructured.Unstructured, kind string) (conditionOf, bool) 
 func conditionFrom(item any) conditionOf {
 	c, _ := item.(map[string]any)
 	field := func(key string) string { s, _ := c[key].(string); return s }
-	return conditionOf{field("status"), field("reason"), field("message")}
+	return conditionOf{field("status"), field("reason"), field("message"), field("lastTransitionTime")}
 }
 
 // Combine takes the health of objects together.

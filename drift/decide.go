@@ -102,7 +102,10 @@ func decideWanted(w Wanted, live Live, s Situation) (Action, string) {
 	entry, known := s.Inventory.Entries[w.ID]
 	// An object that was applied as wanted, and now is not so: drift.
 	drifted := known && entry.Desired == w.Digest
+	finished := entry.finished(live)
 	switch {
+	case drifted && finished.Rests(live):
+		return Unchanged, finished.why()
 	case live.State == Absent && drifted && s.Mode == environments.DriftReport:
 		return Unchanged, "was deleted; drift is only reported here"
 	case live.State == Absent && drifted:

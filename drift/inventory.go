@@ -28,6 +28,9 @@ type Entry struct {
 	// Adopted is set for an object that was there before it was first applied.
 	// Whatever else it holds is not ours, so it is never deleted.
 	Adopted bool
+	// Finished is how a Job ended as Desired; empty for one that has not, and for
+	// whatever else.
+	Finished Finished
 	// Leaving is set from the moment a deletion is decided until it is confirmed,
 	// so that one that takes longer, or is cut off, need not be allowed again.
 	Leaving Leaving

@@ -68,7 +68,7 @@ func TestAnInventoryThatIsWrongIsRefused(t *testing.T) {
 		"no gzip":            {[]byte(`{"format":1}`), "gzip"},
 		"cut short":          {packed(t, `{"format":1,"target":"p","objects":[]}`)[:20], "reading an inventory"},
 		"no JSON":            {packed(t, `format: 1`), "invalid character"},
-		"a newer format":     {packed(t, `{"format":5,"shards":3}`), "format that this version does not know"},
+		"a newer format":     {packed(t, `{"format":6,"shards":3}`), "format that this version does not know"},
 		"an unknown field":   {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1","name":"c","force":true}]}`), "force"},
 		"an object unnamed":  {packed(t, `{"format":1,"objects":[{"kind":"ConfigMap","version":"v1"}]}`), "without kind, version or name"},
 		"an object repeated": {packed(t, `{"format":1,"objects":[{"kind":"C","version":"v1","name":"c"},{"kind":"C","version":"v1","name":"c"}]}`), "twice"},

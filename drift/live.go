@@ -33,6 +33,7 @@ type Live struct {
 	// again, see AnnotationRecreate. What others annotate is none.
 	Recreate bool
 	Health   ObjectHealth
+	Finished Finished // as it is seen; of what was applied as it is
 	// Rollout is what its controller rolls out, see rolloutOf.
 	Rollout string
 	// Replaces is how its controller replaces pods of an earlier template.
@@ -66,6 +67,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Confirm:         obj.GetLabels()[AnnotationPrune] == PruneConfirm || obj.GetAnnotations()[AnnotationPrune] == PruneConfirm,
 		Recreate:        recreateIn(fields),
 		Health:          Assess(obj, h),
+		Finished:        finishedOf(obj),
 		Rollout:         rolloutOf(obj),
 		Replaces:        replacementOf(obj),
 		CheckedBy:       h.Digest(),

@@ -35,11 +35,13 @@ type Packed struct {
 }
 
 const (
-	// inventoryFormat changes when older agents could misread what is written. The
-	// new one has parts, or objects that are handed over; whatever has neither is
-	// written as they know it.
+	// inventoryFormat changes when older agents could misread what is written.
+	// handedFormat has parts, or objects that are handed over, and newFormat Jobs
+	// that have finished: an older agent would run them again. Whatever has none of
+	// these is written as they know it.
 	inventoryFormat = 3
-	newFormat       = 4
+	handedFormat    = 4
+	newFormat       = 5
 	// oldestFormat is the first one that is still read: it had the release alone,
 	// without the commit that it came with. The second did not know what is leaving.
 	oldestFormat = 1
@@ -70,16 +72,17 @@ type storedPart struct {
 }
 
 type storedEntry struct {
-	Group     string  `json:"group,omitempty"`
-	Version   string  `json:"version"`
-	Kind      string  `json:"kind"`
-	Namespace string  `json:"namespace,omitempty"`
-	Name      string  `json:"name"`
-	UID       string  `json:"uid,omitempty"`
-	Desired   Digest  `json:"desired,omitempty"`
-	Applied   Digest  `json:"applied,omitempty"`
-	Adopted   bool    `json:"adopted,omitempty"`
-	Leaving   Leaving `json:"leaving,omitempty"`
+	Group     string   `json:"group,omitempty"`
+	Version   string   `json:"version"`
+	Kind      string   `json:"kind"`
+	Namespace string   `json:"namespace,omitempty"`
+	Name      string   `json:"name"`
+	UID       string   `json:"uid,omitempty"`
+	Desired   Digest   `json:"desired,omitempty"`
+	Applied   Digest   `json:"applied,omitempty"`
+	Adopted   bool     `json:"adopted,omitempty"`
+	Leaving   Leaving  `json:"leaving,omitempty"`
+	Finished  Finished `json:"finished,omitempty"`
 }
 
 // Pack writes the inventory so that nothing of it is larger than limit: whole
@@ -125,11 +128,13 @@ func (inv Inventory) pack(n int) (Packed, []int, error) {
 	shares := make([]storedPart, n)
 	for _, id := range inv.IDs() {
 		share := &shares[partOf(id, n)]
-		share.Objects = append(share.Objects, storedEntryOf(id, inv.Entries[id]))
+		e := inv.Entries[id]
+		share.Objects = append(share.Objects, storedEntryOf(id, e))
+		share.Format = max(share.Format, e.format())
 	}
 	packed, sizes := Packed{Parts: make([][]byte, n)}, make([]int, n)
 	for i, share := range shares {
-		share.Format, share.Target, share.IsPart = newFormat, inv.Target, true
+		share.Format, share.Target, share.IsPart = max(share.Format, handedFormat), inv.Target, true
 		content, err := encode(share)
 		if err != nil {
 			return Packed{}, nil, fmt.Errorf("writing the inventory of %s: %w", inv.Target, err)
@@ -152,9 +157,7 @@ func (inv Inventory) Encode() ([]byte, error) {
 	for _, id := range inv.IDs() {
 		e := inv.Entries[id]
 		stored.Objects = append(stored.Objects, storedEntryOf(id, e))
-		if e.Leaving == LeavingHanded {
-			stored.Format = newFormat
-		}
+		stored.Format = max(stored.Format, e.format())
 	}
 	content, err := encode(stored)
 	if err != nil {
@@ -165,7 +168,7 @@ func (inv Inventory) Encode() ([]byte, error) {
 
 // EncodeHead writes all but the entries, and which parts these are in.
 func (inv Inventory) EncodeHead(parts []Part) ([]byte, error) {
-	stored := inv.stored(newFormat)
+	stored := inv.stored(handedFormat)
 	stored.Parts = parts
 	content, err := encode(stored)
 	if err != nil {
@@ -183,7 +186,18 @@ func (inv Inventory) stored(format int) storedInventory {
 }
 
 func storedEntryOf(id ObjectID, e Entry) storedEntry {
-	return storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted, e.Leaving}
+	return storedEntry{id.Group, e.Version, id.Kind, id.Namespace, id.Name, e.UID, e.Desired, e.Applied, e.Adopted, e.Leaving, e.Finished}
+}
+
+// format is the oldest one that has what an entry says.
+func (e Entry) format() int {
+	switch {
+	case e.Finished != "":
+		return newFormat
+	case e.Leaving == LeavingHanded:
+		return handedFormat
+	}
+	return inventoryFormat
 }
 
 // packers are used again: each takes most of a megabyte, and a commit may change
@@ -228,7 +242,7 @@ func DecodeInventory(content []byte, lookup func(name string) []byte) (Inventory
 	fail := func(format string, values ...any) (Inventory, []Part, error) {
 		return Inventory{}, nil, fmt.Errorf("reading an inventory: "+format, values...)
 	}
-	if len(stored.Parts) > 0 && (stored.Format < newFormat || len(stored.Objects) > 0) {
+	if len(stored.Parts) > 0 && (stored.Format < handedFormat || len(stored.Objects) > 0) {
 		return fail("its parts and its format do not go together")
 	}
 	if err := inv.add(stored.Objects); err != nil {
@@ -298,7 +312,12 @@ func (inv Inventory) add(objects []storedEntry) error {
 		default:
 			return fmt.Errorf("%s is leaving in an unknown way", id)
 		}
-		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied, o.Adopted, o.Leaving}
+		switch o.Finished {
+		case "", FinishedComplete, FinishedFailed:
+		default:
+			return fmt.Errorf("%s has finished in an unknown way", id)
+		}
+		inv.Entries[id] = Entry{o.Version, o.UID, o.Desired, o.Applied, o.Adopted, o.Finished, o.Leaving}
 	}
 	return nil
 }

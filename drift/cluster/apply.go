@@ -308,9 +308,9 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		// Admission is not what it was in the trial. What is noted of the object
 		// makes it be written again, also after a restart.
 		err = &imageRewritten{problems}
-		wanted.Digest, live.Applied = "", ""
+		wanted.Digest, live.Applied, live.Finished = "", "", ""
 	}
-	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied}
+	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied, Finished: live.Finished}
 	entry.Adopted = w.inventory.Entries[wanted.ID].WrittenOver(w.live[wanted.ID], live.UID, drift.Shared(after)) || w.given[wanted.ID].Adopted
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]

@@ -337,7 +337,7 @@ func (c *Cluster) remember(k *kept) {
 	if !ok {
 		return
 	}
-	entry.UID, entry.Applied, entry.Desired = k.uid, k.applied, k.desired
+	entry.UID, entry.Applied, entry.Desired, entry.Finished = k.uid, k.applied, k.desired, k.finished
 	k.target.inventory.Entries[k.id] = entry
 	c.flush(k.target)
 }

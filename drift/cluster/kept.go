@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -24,6 +25,8 @@ type kept struct {
 	applied drift.Digest        // AppliedDigest as the API server answered the apply
 	uid     string
 	health  drift.ObjectHealth
+	// finished is how a Job ended, as desired.
+	finished drift.Finished
 
 	// busy is set while a request writes the object. Only its answer tells
 	// whether what is seen meanwhile is drift.
@@ -66,19 +69,31 @@ func (c *Cluster) keep(t *target, w *watcher, wanted drift.Wanted, applied drift
 	if k.desired != wanted.Digest {
 		k.cause = drift.Cause{} // was that of other pods
 	}
+	entry := t.inventory.Entries[wanted.ID]
+	finished := entry.Finished
+	if k.desired == wanted.Digest { // seen since that was noted, perhaps
+		finished = cmp.Or(k.finished, finished)
+	}
 	reported := k.reported
 	if k.desired != wanted.Digest || k.applied != applied {
 		reported = likeness{}
 	}
 	k.target, k.watcher, k.patch, k.desired, k.applied, k.uid = t, w, wanted.Patch, wanted.Digest, applied, uid
-	k.images, k.except, k.adopt = wanted.Images, wanted.Exceptions, wanted.Adopt
+	k.images, k.except, k.adopt, k.finished = wanted.Images, wanted.Exceptions, wanted.Adopt, finished
+	if finished != entry.Finished {
+		c.remember(k)
+	}
 	k.settled()
 	k.reported = reported                   // what was told of this release is not told again
 	if d, ok := c.deleting[wanted.ID]; ok { // it came back
 		delete(c.deleting, wanted.ID)
 		c.release(d.watcher)
 	}
-	if live, ok := w.seen[wanted.ID]; ok {
+	live, ok := w.seen[wanted.ID]
+	if !ok && k.finished != "" { // gone for so long that it was never seen
+		live.State, ok = drift.Absent, w.synced
+	}
+	if ok {
 		c.judge(k, live, nil)
 	}
 	return k
@@ -107,13 +122,14 @@ func (k *kept) settled() {
 // judge decides whether what was seen of a kept object is drift. object may be
 // nil. c.mu is held.
 func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructured) {
+	c.noteFinished(k, live)
 	c.assess(k, live)
 	if k.busy {
 		k.drifted = object
 		return
 	}
-	if live.State == drift.Present && live.Applied == k.applied {
-		if live.UID != k.uid {
+	if k.well(live) {
+		if live.State == drift.Present && live.UID != k.uid {
 			k.uid = live.UID
 			c.remember(k)
 		}
@@ -146,6 +162,21 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 		return
 	}
 	c.fresh.Add(k.id)
+}
+
+// well reports whether what is seen of an object is as it should be. c.mu is held.
+func (k *kept) well(live drift.Live) bool {
+	return live.State == drift.Present && live.Applied == k.applied || live.State == drift.Absent && k.finished.Rests(live)
+}
+
+// noteFinished notes that a Job ended that is as it was applied: once it is gone
+// nothing else tells, also after a restart. c.mu is held.
+func (c *Cluster) noteFinished(k *kept, live drift.Live) {
+	if live.Finished == "" || live.Finished == k.finished || live.Applied != k.applied {
+		return
+	}
+	k.finished = live.Finished
+	c.remember(k)
 }
 
 // calm ends the fight for an object that is as it should be, or looks again
@@ -183,6 +214,8 @@ func reportable(live drift.Live) likeness {
 func (c *Cluster) assess(k *kept, live drift.Live) {
 	health := live.Health
 	switch {
+	case live.State == drift.Absent && k.finished.Rests(live):
+		health = k.finished.Health(k.id)
 	case live.State == drift.Absent:
 		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is not there"}
 	case k.misjudged(live):

@@ -131,13 +131,18 @@ func (w *work) byObject(lists ...[]render.Image) map[drift.ObjectID][]render.Ima
 	return images
 }
 
-// recall adds to the inventory as it is stored what repairs made since: one
-// that could not be noted yet would be taken for somebody else's object.
+// recall adds to the inventory as it is stored what repairs made and watching
+// saw since: one that could not be noted yet would be taken for somebody else's
+// object, and a Job that has finished would run again.
 func (c *Cluster) recall(w *work) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, entry := range w.inventory.Entries {
 		made, ok := w.target.inventory.Entries[id]
+		if made.Finished != "" && made.Desired == entry.Desired {
+			entry.Finished = made.Finished
+			w.inventory.Entries[id] = entry
+		}
 		if k := c.kept[id]; ok && k != nil && k.target == w.target && made.UID == k.uid && entry.UID != "" && entry.UID != made.UID {
 			entry.UID, entry.Adopted = made.UID, made.Adopted
 			w.inventory.Entries[id] = entry

@@ -92,6 +92,7 @@ func (c *Cluster) remove(ctx context.Context, w *work, wanted drift.Wanted, uid 
 			// Should the wait below end too early, this is what is made as soon as
 			// it is gone, not what was before.
 			kept.patch, kept.except, kept.adopt, kept.desired = wanted.Patch, wanted.Exceptions, wanted.Adopt, wanted.Digest
+			kept.applied, kept.finished = "", "" // what goes is none of this
 		}
 		c.mu.Unlock()
 		if gone || isGone(err) {

@@ -38,7 +38,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		return
 	}
 	live, known := k.watcher.seen[id]
-	well := live.State == drift.Present && live.Applied == k.applied
+	well := k.well(live)
 	if well && known && !k.busy {
 		c.calm(k)
 	}

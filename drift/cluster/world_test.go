@@ -315,6 +315,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"Service":                  {Version: "v1", Resource: "services"},
 	"PersistentVolumeClaim":    {Version: "v1", Resource: "persistentvolumeclaims"},
 	"Deployment":               {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Job":                      {Group: "batch", Version: "v1", Resource: "jobs"},
 	"ReplicaSet":               {Group: "apps", Version: "v1", Resource: "replicasets"},
 	"ResourceQuota":            {Version: "v1", Resource: "resourcequotas"},
 	"CustomResourceDefinition": {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
