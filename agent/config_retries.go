@@ -32,9 +32,9 @@ type RetryConfig struct {
 	// The longest wait, base to 24h.
 	Cap environments.Duration `json:"cap,omitempty"`
 	// The tries after which a cause that might have passed counts as stalled, and
-	// is tried at that pace; none if left out. Not for what is stalled anyway. A
-	// single reason cannot be without one where transient has it.
-	Limit int `json:"limit,omitempty" jsonschema:"minimum=1,maximum=1000"`
+	// is tried at that pace; 0 for none, which is what transient has if it is left
+	// out. Not for what is stalled anyway.
+	Limit *int `json:"limit,omitempty" jsonschema:"minimum=0,maximum=1000"`
 }
 
 // Bounds of the waits.
@@ -105,7 +105,7 @@ func (c RetryConfig) check(doc *environments.Document, at string, whole RetryCon
 		}
 		doc.Report(fmt.Sprintf("%s.%s", at, field), text, whole.Base, whole.Cap)
 	}
-	if c.Limit != 0 && f == stalled {
+	if c.Limit != nil && f == stalled {
 		doc.Report(at+".limit", "is of no use: what needs a person is stalled from its first failure on; take it out")
 	}
 }

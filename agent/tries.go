@@ -54,9 +54,9 @@ func (t *tries) failed(err error, now time.Time) promote.Retry {
 		t.since = now
 	}
 	pace, n, exhausted := t.retries.of(r), t.by[r.name], 0
-	if pace.Limit > 0 && n >= pace.Limit {
-		exhausted = pace.Limit
-		pace, n = t.retries.Stalled, n-pace.Limit+1
+	if limit := pace.Limit; limit != nil && *limit > 0 && n >= *limit {
+		exhausted = *limit
+		pace, n = t.retries.Stalled, n-exhausted+1
 	}
 	t.due = pace.next(n, err, now)
 	return promote.Retry{Since: t.since, First: time.Duration(pace.Base), Most: time.Duration(pace.Cap), Exhausted: exhausted}

@@ -90,7 +90,7 @@ func TestAnOutageOfAnHourIsToldOnceAndHealsByItself(t *testing.T) {
 func TestWhatDoesNotPassIsStalledAfterItsLimitAndStillTried(t *testing.T) {
 	down := true
 	inWorldWith(t, shop(), func(w *world) {
-		w.retries = RetriesConfig{Reasons: map[string]RetryConfig{"Failed": {Limit: 5}}}
+		w.retries = RetriesConfig{Reasons: map[string]RetryConfig{"Failed": {Limit: new(5)}}}
 		w.applies = func(context.Context, render.Release) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -116,6 +116,23 @@ func TestWhatDoesNotPassIsStalledAfterItsLimitAndStillTried(t *testing.T) {
 		w.pass(10 * time.Minute)
 		w.expect("the state", w.told(), "healthy")
 		w.expect("the last word", last(w.checks("dev")), "1 success")
+	})
+}
+
+func TestACauseNeedNotHaveTheLimitOfTheOthers(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) {
+		w.retries = RetriesConfig{Transient: RetryConfig{Limit: new(3)}, Reasons: map[string]RetryConfig{"Failed": {Limit: new(0)}}}
+		w.applies = func(context.Context, render.Release) error { return errors.New("no route to host") }
+	}, func(w *world) {
+		w.pass(time.Hour)
+		w.expect("the state of what has no limit", w.told(), "retrying")
+		w.mu.Lock()
+		w.outage = true
+		w.mu.Unlock()
+		w.push(map[string]string{file("web", "dev"): overlay(hexOf("b"))})
+		w.pass(time.Minute)
+		w.expect("the reason", w.state(web).Problem.Reason, "EvidenceUnavailable")
+		w.expect("the state of what has that of all", w.told(), "stalled")
 	})
 }
 
