@@ -36,6 +36,9 @@ func TestNothingReturnsThatMayNotRunToday(t *testing.T) {
 			w.mu.Unlock()
 			w.push(map[string]string{"base/web.yaml": labelled("bad"), file("web", "dev"): overlay(hexOf("c"))})
 			w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+			if did := w.state(web).Problem.Did; !strings.Contains(did, "It was not the first choice: not to 2: ") || !strings.Contains(did, "has no signature") {
+				t.Errorf("the agent says that it %s", did)
+			}
 		})
 	})
 	t.Run("where the registry cannot be asked, recorded evidence is judged", func(t *testing.T) {

@@ -18,6 +18,9 @@ type returned struct {
 	// restart. last says that there is no other to look for.
 	tried []string
 	last  bool
+	// passed says which good releases could not return, and why; nil if this one
+	// was the first, or after a restart.
+	passed error
 }
 
 // heldHint is the way out of a hold.
@@ -41,6 +44,9 @@ func (r *returned) problem(health *drift.Health, applied *drift.Applied) promote
 		did += ", which is not healthy either: " + failures(*health)
 	}
 	p := promote.Problem{Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.", Hint: heldHint}
+	if r.passed != nil {
+		p.Did += " It was not the first choice: " + r.passed.Error()
+	}
 	if applied == nil {
 		return p
 	}

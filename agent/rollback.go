@@ -117,7 +117,7 @@ func (a *Agent) tryRollBack(ctx context.Context, cluster Cluster, j job, f failu
 		if err == nil {
 			back := &returned{
 				hold:  drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC(), Gate: f.gate, Judged: j.judgedBy()},
-				tried: append(slices.Clone(f.tried), g.Release.Digest),
+				tried: append(slices.Clone(f.tried), g.Release.Digest), passed: refused,
 			}
 			if err := cluster.Hold(ctx, j.target, &back.hold); err != nil {
 				return err // without it a restart would bring the failed release back
@@ -132,7 +132,7 @@ func (a *Agent) tryRollBack(ctx context.Context, cluster Cluster, j job, f failu
 			continue
 		}
 		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "returned").Inc()
-		log.Warn().Str("why", f.why).Str("to", string(g.Release.Commit)).Str("besides", besides(applied)).Msg("rolled back to the last good release")
+		log.Warn().Str("why", f.why).Str("to", string(g.Release.Commit)).Str("besides", besides(applied)).AnErr("not_to", refused).Msg("rolled back to the last good release")
 		return nil
 	}
 	switch {
