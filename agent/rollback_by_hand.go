@@ -121,47 +121,62 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 	if err != nil {
 		return "", err
 	}
-	var known []string
+	g, err := pick(j.target, goods, present, hold, r.To)
+	if err != nil {
+		return "", errors.Join(err, lost)
+	}
+	verified, err := a.mayReturn(ctx, j, g)
+	if err != nil {
+		return "", fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err)
+	}
+	next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why}
+	if hold != nil { // what the commit asks for is the one that is held already
+		next.Release, next.Commit = hold.Release, hold.Commit
+	}
+	if err := cluster.Hold(ctx, j.target, &next); err != nil {
+		return "", err
+	}
+	applied, err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: next}, time.Time{})
+	if err != nil {
+		// What a crash would have gone on with is not to be gone on with: it is refused.
+		if undone := cluster.Hold(context.WithoutCancel(ctx), j.target, hold); undone != nil {
+			return "", errors.Join(err, fmt.Errorf("and %s is held all the same, until `pawl rollback %s --lift`: %w", j.revision.Commit.Short(), j.target, undone))
+		}
+		return "", err
+	}
+	a.metrics.rollbacks.WithLabelValues(j.target.Environment, "by hand").Inc()
+	return fmt.Sprintf("returned to the good release of %s; %s is held until the branch asks for another release, or `pawl rollback %s --lift`.%s", g.Release.Commit.Short(), j.revision.Commit.Short(), j.target, besides(applied)), nil
+}
+
+// pick is the good release that a person means by to, or the newest that may take
+// the place of the present one.
+func pick(t environments.Target, goods []drift.Good, present string, hold *drift.Hold, to string) (drift.Good, error) {
+	var known, meant []string
+	var found []drift.Good
 	for _, g := range goods {
 		name := g.Release.Commit.Short()
-		if g.Release.Digest == present {
+		switch {
+		case g.Release.Digest == present:
 			name += " (which runs)"
+		case hold.Held(g.Release.Digest):
+			name += " (which is held)"
+		case strings.HasPrefix(string(g.Release.Commit), to):
+			found, meant = append(found, g), append(meant, string(g.Release.Commit))
 		}
 		known = append(known, name)
-		switch {
-		case g.Release.Digest == present, hold.Held(g.Release.Digest):
-			continue
-		case r.To != "" && !strings.HasPrefix(string(g.Release.Commit), r.To):
-			continue
-		}
-		verified, err := a.mayReturn(ctx, j, g)
-		if err != nil {
-			return "", err
-		}
-		next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why}
-		if hold != nil { // what the commit asks for is the one that is held already
-			next.Release, next.Commit = hold.Release, hold.Commit
-		}
-		if err := cluster.Hold(ctx, j.target, &next); err != nil {
-			return "", err
-		}
-		applied, err := a.putBack(ctx, cluster, j, g, verified, &returned{hold: next}, time.Time{})
-		if err != nil {
-			// What a crash would have gone on with is not to be gone on with: it is refused.
-			if undone := cluster.Hold(context.WithoutCancel(ctx), j.target, hold); undone != nil {
-				return "", errors.Join(err, fmt.Errorf("and %s is held all the same, until `pawl rollback %s --lift`: %w", j.revision.Commit.Short(), j.target, undone))
-			}
-			return "", err
-		}
-		a.metrics.rollbacks.WithLabelValues(j.target.Environment, "by hand").Inc()
-		return fmt.Sprintf("returned to the good release of %s; %s is held until the branch asks for another release, or `pawl rollback %s --lift`.%s", g.Release.Commit.Short(), j.revision.Commit.Short(), j.target, besides(applied)), nil
 	}
-	none := fmt.Sprintf("%s has no other good release", j.target)
-	if r.To != "" {
-		none += " of a commit " + r.To
+	switch {
+	case to != "" && len(found) > 1:
+		return drift.Good{}, &declined{fmt.Sprintf("%s: the commits of several good releases begin with %s; write more of the one that is meant: %s", t, to, strings.Join(meant, ", "))}
+	case len(found) > 0:
+		return found[0], nil
+	}
+	none := fmt.Sprintf("%s has no other good release", t)
+	if to != "" {
+		none += " of a commit " + to
 	}
 	if len(known) > 0 {
 		none += "; kept are those of " + strings.Join(known, ", ")
 	}
-	return "", errors.Join(&declined{none}, lost)
+	return drift.Good{}, &declined{none}
 }

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
+	"github.com/pawl-dev/pawl/render"
 )
 
 func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
@@ -48,6 +52,32 @@ func TestAPersonRollsBackAndLiftsTheHold(t *testing.T) {
 		w.expect("what was applied last", w.lastApplied("dev/web"), "3")
 		w.expect("the stage", w.state(web).Stage, "healthy")
 	})
+}
+
+// catalogue 120
+func TestAPersonMeansOneGoodRelease(t *testing.T) {
+	t.Parallel()
+	var goods []drift.Good
+	for _, commit := range []gitsync.Commit{"aa11", "aa22", "bb33", "cc44"} {
+		goods = append(goods, drift.Good{Release: render.Release{Commit: commit, Digest: "release of " + string(commit)}})
+	}
+	hold := &drift.Hold{Release: "release of bb33"}
+	for to, want := range map[string]string{
+		"":     "aa22",
+		"aa":   "aa22", // the other one runs
+		"cc44": "cc44",
+		"aa11": "dev/web has no other good release of a commit aa11; kept are those of aa11 (which runs), aa22, bb33 (which is held), cc44",
+		"bb":   "dev/web has no other good release of a commit bb; kept are those of aa11 (which runs), aa22, bb33 (which is held), cc44",
+		"dd":   "dev/web has no other good release of a commit dd; kept are those of aa11 (which runs), aa22, bb33 (which is held), cc44",
+	} {
+		g, err := pick(environmentsTarget("dev", "web"), goods, "release of aa11", hold, to)
+		if got := cmp.Or(string(g.Release.Commit), fmt.Sprint(err)); got != want {
+			t.Errorf("%q: got %s", to, got)
+		}
+	}
+	if _, err := pick(web, goods, "another", nil, "aa"); !strings.Contains(fmt.Sprint(err), "several good releases begin with aa; write more of the one that is meant: aa11, aa22") {
+		t.Errorf("two with the same beginning: %v", err)
+	}
 }
 
 // catalogue 120

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -33,7 +34,10 @@ hold is lifted. The check on the commit says so, with your name and reason.
 
 It asks by annotating a Secret in the agent's namespace, so you need the right
 to get and update that one (docs/reference.md); the cluster's audit log has who
-did it. Make git agree: revert, or fix forward.`,
+did it. Make git agree: revert, or fix forward.
+
+Exit code 1: the agent refuses, and everything is as before. 2: it could not be
+asked, did not answer, or could not do it.`,
 		Example:           "  pawl rollback production/web --reason latency --config agent.yaml\n  pawl rollback production/web --to 8d2e1a7 --reason latency --config agent.yaml\n  pawl rollback production/web --lift --reason latency --config agent.yaml",
 		Args:              oneTarget,
 		ValidArgsFunction: completeTargets,
@@ -42,6 +46,7 @@ did it. Make git agree: revert, or fix forward.`,
 	to := cmd.Flags().String("to", "", "the commit whose good release is to return, or its beginning (default: the last good one)")
 	lift := cmd.Flags().Bool("lift", false, "end the hold, so that the commit's own release is applied again")
 	reason := cmd.Flags().String("reason", "", "why; it is told in the check and the log")
+	output := outputFlag(cmd, "text", "json")
 	kubeconfig := cmd.Flags().String("kubeconfig", "", "your kubeconfig (default: the one that the configuration names)")
 	kubeContext := cmd.Flags().String("context", "", "the context in it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -50,6 +55,8 @@ did it. Make git agree: revert, or fix forward.`,
 			return errors.New("say why, with --reason")
 		case *lift && *to != "":
 			return errors.New("--lift and --to exclude each other")
+		case cmd.Flags().Changed("to") && !beginsCommit.MatchString(*to): // also an empty variable of a script
+			return fmt.Errorf("--to %q is no commit: write it, or at least its first 4 of 40 hexadecimal digits", *to)
 		}
 		s, err := open(args[0])
 		if err != nil {
@@ -64,24 +71,57 @@ did it. Make git agree: revert, or fix forward.`,
 		} else if *kubeContext != "" {
 			e.Context = *kubeContext
 		}
-		answer, err := askRollback(cmd.Context(), s, e, drift.RollbackRequest{To: *to, Lift: *lift, Reason: *reason}, progressOn(cmd.ErrOrStderr()))
+		answer, err := askRollback(cmd.Context(), s, e, drift.RollbackRequest{To: strings.ToLower(*to), Lift: *lift, Reason: *reason}, progressOn(cmd.ErrOrStderr()))
 		switch {
 		case errors.Is(err, cluster.ErrNoRollback):
 			return answerNo{err}
 		case err != nil:
 			return err
 		}
-		if text, refused := strings.CutPrefix(answer, "refused: "); refused {
-			return answerNo{errors.New(text)}
+		result := rollbackAnswer{Target: s.target.String(), Result: rollbackDone, Text: answer}
+		for _, bad := range []rollbackResult{rollbackRefused, rollbackFailed} {
+			if text, is := strings.CutPrefix(answer, string(bad)+": "); is {
+				result.Result, result.Text = bad, text
+			}
 		}
-		if text, failed := strings.CutPrefix(answer, "failed: "); failed {
-			return fmt.Errorf("%s: the agent could not do it: %s", s.target, text)
+		if *output == "json" {
+			if err := writeJSON(cmd.OutOrStdout(), result); err != nil {
+				return err
+			}
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", s.target, printable(answer))
+		switch {
+		case result.Result == rollbackRefused && *output == "json":
+			return no
+		case result.Result == rollbackRefused:
+			return answerNo{errors.New(result.Text)}
+		case result.Result == rollbackFailed:
+			return fmt.Errorf("%s: the agent could not do it; ask again: %s", s.target, result.Text)
+		}
+		if *output == "text" {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", s.target, printable(answer))
+		}
 		return nil
 	}
 	return cmd
 }
+
+// beginsCommit is a commit, or as much of one as git takes for it.
+var beginsCommit = regexp.MustCompile("^[0-9a-fA-F]{4,40}$")
+
+// rollbackAnswer is what came of a request, for programs.
+type rollbackAnswer struct {
+	Target string         `json:"target"`
+	Result rollbackResult `json:"result"`
+	Text   string         `json:"text"`
+}
+
+type rollbackResult string
+
+const (
+	rollbackDone    rollbackResult = "done"
+	rollbackRefused rollbackResult = "refused" // everything is as before
+	rollbackFailed  rollbackResult = "failed"  // it may be possible later
+)
 
 func askRollback(ctx context.Context, s *subject, e agent.EnvironmentConfig, request drift.RollbackRequest, show progress) (string, error) {
 	access, err := clusterAccess(e)
@@ -98,7 +138,7 @@ func askRollback(ctx context.Context, s *subject, e agent.EnvironmentConfig, req
 	}
 	defer c.Close()
 	defer show.done()
-	show.say("asking the agent as %s", request.By)
+	show.say("asked as %s; the agent judges the release and applies it, or says why not (up to %s)", request.By, answerTimeout)
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return c.AskRollback(ctx, s.target, request)

@@ -108,6 +108,11 @@ func TestAFailedReleaseReturnsToTheLastGoodOne(t *testing.T) {
 	if said := pawl(exitNo, "--reason", "curious", "--to", "0000000"); !strings.Contains(said, "no other good release of a commit 0000000") {
 		t.Errorf("it says %q", said)
 	}
+	for _, to := range []string{"", "1", "main"} { // an empty variable of a script, a number, a branch
+		if said := pawl(exitUsage, "--reason", "curious", "--to", to); !strings.Contains(said, "is no commit") {
+			t.Errorf("--to %q: it says %q", to, said)
+		}
+	}
 	fixed := s.commit("fixed", repo("fixed", 2, image))
 	s.green(fixed, "dev")
 	if said := pawl(exitDone, "--reason", "latency", "--to", good); !strings.Contains(said, "returned to the good release of "+good[:7]) {
@@ -117,7 +122,12 @@ func TestAFailedReleaseReturnsToTheLastGoodOne(t *testing.T) {
 		t.Errorf("after the rollback by hand the ConfigMap says %q", got)
 	}
 	s.says(fixed, "dev", "rolled back by hand by", "latency")
-	_ = pawl(exitDone, "--reason", "it was something else", "--lift")
+	if said := pawl(exitNo, "--reason", "again", "--to", good, "-o", "json"); !strings.Contains(said, `"result": "refused"`) || !strings.Contains(said, good[:7]+" (which runs)") {
+		t.Errorf("it says %q", said)
+	}
+	if said := pawl(exitDone, "--reason", "it was something else", "--lift", "-o", "json"); !strings.Contains(said, `"target": "dev"`) || !strings.Contains(said, `"result": "done"`) {
+		t.Errorf("it says %q", said)
+	}
 	s.green(fixed, "dev")
 	if got := s.text(); got != "fixed" {
 		t.Errorf("after the fix the ConfigMap says %q", got)

@@ -69,16 +69,25 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 		break
 	}
 	var answer string
+	began := time.Now()
 	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
 		}
 		answer = secret.Annotations[annotationAnswer]
-		return secret.Annotations[annotationRequest] == "", nil
+		now := secret.Annotations[annotationRequest]
+		if now != "" && now != string(text) {
+			return false, errors.New("it was answered, and somebody else asked right after, so that the answer is gone; the check of the commit and the agent's log have what came of it")
+		}
+		return now == "", nil
 	})
-	if err != nil {
-		return "", fmt.Errorf("%s: the agent did not answer: %w; it may still do so", doing, err)
+	switch {
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("%s: the agent did not answer in %s (%w); is it running? It still carries it out until %s, and refuses it after that",
+			doing, inWords(time.Since(began).Round(time.Second)), ctx.Err(), began.Add(drift.RequestLasts).UTC().Format("15:04:05 MST"))
+	case err != nil:
+		return "", fmt.Errorf("%s: what came of it is not known: %w", doing, err)
 	}
 	return answer, nil
 }

@@ -104,6 +104,42 @@ func TestARequestThatWasMadeWhileNobodyWasThereIsFoundAtTheStart(t *testing.T) {
 }
 
 // catalogue 120
+func TestWhoAsksInVainIsToldWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.remember(w.good(configMap("a", "k", "1")))
+	w.cluster.Close() // nobody answers
+	asking, err := cluster.New(w.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asking.Close()
+	ask := func(ctx context.Context, reason string) error {
+		_, err := asking.AskRollback(ctx, w.target, drift.RollbackRequest{By: "ada", Reason: reason})
+		return err
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := ask(short, "first"); err == nil || !strings.Contains(err.Error(), "is it running? It still carries it out until ") {
+		t.Errorf("nobody answers: %v", err)
+	}
+	if err := ask(t.Context(), "second"); err == nil || !strings.Contains(err.Error(), "somebody else asked at ") {
+		t.Errorf("asked while another request stands: %v", err)
+	}
+	w.annotate("pawl.dev/rollback", "")
+	said := make(chan error, 1)
+	go func() { said <- ask(t.Context(), "third") }()
+	w.eventually("the third request", func() (bool, string) {
+		text := w.index().GetAnnotations()["pawl.dev/rollback"]
+		return strings.Contains(text, "third"), text
+	})
+	w.annotate("pawl.dev/rollback", `{"by":"eve","reason":"fourth"}`) // as if the third was answered
+	if err := <-said; err == nil || !strings.Contains(err.Error(), "somebody else asked right after") {
+		t.Errorf("the answer is another's: %v", err)
+	}
+}
+
+// catalogue 120
 func TestWhoMayWriteAnIndexAsksForItsTargetAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
