@@ -94,6 +94,10 @@ func runAgent(ctx context.Context, config agent.Config, out io.Writer) error {
 		defer stop()
 		return r.run(working)
 	})
+	g.Go(func() error {
+		returnMemory(working)
+		return nil
+	})
 	g.Go(func() error { return serve(serving, public, http.HandlerFunc(r.public)) })
 	g.Go(func() error { return serve(serving, internal, http.HandlerFunc(r.internal)) })
 	log.Info().Str("version", version).Str("repository", config.Repository.Name).Str("public", public.Addr().String()).Str("replica", r.identity).Msg("agent running")

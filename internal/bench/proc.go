@@ -20,6 +20,7 @@ type usage struct {
 	cpu      time.Duration
 	resident int64 // bytes
 	private  int64 // bytes that are no mapped files
+	peak     int64 // bytes that were resident at most
 }
 
 // ticksPerSecond is USER_HZ, 100 on every Linux that Go runs on (man 5 proc).
@@ -52,6 +53,8 @@ func usageOf(pid int) (usage, error) {
 			u.resident = kib << 10
 		case "RssAnon":
 			u.private = kib << 10
+		case "VmHWM":
+			u.peak = kib << 10
 		}
 	}
 	return u, lines.Err()
