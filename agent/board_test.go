@@ -42,7 +42,7 @@ func TestWhatTheBoardSays(t *testing.T) {
 			b.notice(drift.Notice{Target: web, Release: release, Health: &drift.Health{Status: status, Objects: []drift.ObjectHealth{{Status: status, Message: "x"}}}})
 		}
 	}
-	keep := func(b *board) { b.expect(web, usual, drift.Good{Release: a}, nil, nil) }
+	keep := func(b *board) { b.expect(web, usual, candidate{Good: drift.Good{Release: a}}, nil, nil) }
 	applied := func(b *board) { b.applied(web, "1", policies.Verified{}, drift.Applied{}) }
 	appliedBut := func(b *board) {
 		b.applied(web, "1", policies.Verified{}, drift.Applied{Held: &drift.PruneHeld{Target: web}})
@@ -79,7 +79,7 @@ func TestWhatTheBoardSays(t *testing.T) {
 		{"nor other settings", steps(keep, applied, good, resumes(false, patient, a)), "1 waiting for health, 1 healthy"},
 		{"nor what was not applied", steps(keep, resumes(false, usual, a)), ""},
 		{"nor what was forgotten", steps(keep, applied, good, (*board).forgetWeb, resumes(false, usual, a)), "1 waiting for health, 1 healthy"},
-		{"another patience waits for another word", steps(keep, applied, bad, func(b *board) { b.expect(web, patient, drift.Good{Release: a}, nil, nil) }, applied, good), "1 waiting for health, 1 failed, 1 waiting for health, 1 healthy"},
+		{"another patience waits for another word", steps(keep, applied, bad, func(b *board) { b.expect(web, patient, candidate{Good: drift.Good{Release: a}}, nil, nil) }, applied, good), "1 waiting for health, 1 failed, 1 waiting for health, 1 healthy"},
 		{"an apply that ends after the next commit began says nothing of it", steps(keep, next, applied, good), "1 ended, 2 queued"},
 		{"a problem with pawl.yaml ends the commit's story", steps(keep, applied, func(b *board) { b.begin("dev", "2", nil, promote.Problem{Reason: "PipelineInvalid"}) }, good), "1 waiting for health, 1 ended, 2 PipelineInvalid"},
 		{"what is held is not healthy, however well it is", steps(keep, appliedBut, good, moving, good), "1 pruning is held, 1 pruning is held"},

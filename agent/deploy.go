@@ -157,7 +157,9 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 
 	at(promote.StageApplying)
 	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.Health}
-	a.board.expect(j.target, settings, drift.Good{Release: built.Release, Terms: terms}, j.turned, nil)
+	good := candidate{drift.Good{Release: built.Release, Terms: terms}, built.Packed}
+	good.Release.Objects = nil
+	a.board.expect(j.target, settings, good, j.turned, nil)
 	if stays {
 		a.board.condemned(j.target, hold.Why)
 	}

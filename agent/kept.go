@@ -13,6 +13,7 @@ import (
 	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/policies"
 	"github.com/pawl-dev/pawl/promote"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // kept is the release that a target was last told to have, and what is known
@@ -29,7 +30,7 @@ type kept struct {
 	since   time.Time
 	// good is the release with what it takes to return to it, until it was
 	// healthy and that is stored; turned is woken when its health turns.
-	good     *drift.Good
+	good     *candidate
 	evidence []policies.Evidence
 	turned   chan<- struct{}
 	// failed is when it failed first, zero before.
@@ -66,14 +67,28 @@ type deployed struct {
 	applied  drift.Applied
 }
 
+// candidate is a release that may turn out to be good. Of a thousand targets that
+// change at once most wait for their health, so its objects are packed.
+type candidate struct {
+	drift.Good
+	objects render.Packed
+}
+
+// whole is the release with its objects.
+func (c candidate) whole() (g drift.Good, err error) {
+	g = c.Good
+	g.Release.Objects, err = c.objects.Unpack()
+	return g, err
+}
+
 // expect notes which release a target is about to have, and how, before it is
 // applied: health that is seen during the apply already counts. What the target
 // had is kept until it is applied, or for good if the apply is abandoned.
-func (b *board) expect(t environments.Target, s settings, g drift.Good, turned chan<- struct{}, back *returned) {
+func (b *board) expect(t environments.Target, s settings, c candidate, turned chan<- struct{}, back *returned) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next := &kept{release: g.Release.Digest, good: &g}
-	if k := b.kept[t]; k != nil && k.release == g.Release.Digest {
+	next := &kept{release: c.Release.Digest, good: &c}
+	if k := b.kept[t]; k != nil && k.release == c.Release.Digest {
 		same := *k
 		next = &same
 		if k.settings != s {
@@ -106,7 +121,7 @@ func (b *board) abandon(t environments.Target) {
 // remember it, as it is healthy for the first time, or to roll it back, as it
 // never was and failed, or as a gate has turned. Both are nil if nothing is to
 // be done.
-func (b *board) turn(t environments.Target) (good *drift.Good, failed *failure) {
+func (b *board) turn(t environments.Target) (good *candidate, failed *failure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]

@@ -73,7 +73,13 @@ func (r recorded) Collect(ctx context.Context, images []render.Image, trust poli
 // a reason the commit's own state stays as it is.
 func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) (drift.Applied, error) {
 	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
-	a.board.expect(j.target, settings, g, j.turned, why)
+	objects, err := render.Pack(g.Release.Objects)
+	if err != nil {
+		return drift.Applied{}, err
+	}
+	good := candidate{g, objects}
+	good.Release.Objects = nil
+	a.board.expect(j.target, settings, good, j.turned, why)
 	terms := drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Health: g.Terms.Health}
 	if why != nil {
 		terms.GoodAt = g.At

@@ -24,7 +24,11 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 	a.answerRollback(ctx, cluster, j)
 	switch good, failed := a.board.turn(j.target); {
 	case good != nil:
-		if err := cluster.Remember(ctx, *good); err != nil {
+		whole, err := good.whole()
+		if err == nil {
+			err = cluster.Remember(ctx, whole)
+		}
+		if err != nil {
 			return fmt.Errorf("remember the good release of %s: %w", good.Release.Commit.Short(), err)
 		}
 		a.board.remembered(j.target, good.Release.Digest)

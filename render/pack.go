@@ -9,8 +9,12 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
-// packObjects writes objects to be remembered, one a line.
-func packObjects(objects []*unstructured.Unstructured) ([]byte, error) {
+// Packed are the objects of a release as they are remembered, one a line: as
+// they are worked with they take five times the memory.
+type Packed []byte
+
+// Pack writes objects to be remembered.
+func Pack(objects []*unstructured.Unstructured) (Packed, error) {
 	var lines bytes.Buffer
 	for _, o := range objects {
 		if err := json.NewEncoder(&lines).Encode(o.Object); err != nil {
@@ -20,10 +24,10 @@ func packObjects(objects []*unstructured.Unstructured) ([]byte, error) {
 	return bytes.Clone(lines.Bytes()), nil // without room to grow
 }
 
-// unpackObjects reads what packObjects wrote: the same objects, and nobody else's.
-func unpackObjects(packed []byte) ([]*unstructured.Unstructured, error) {
+// Unpack reads what Pack wrote: the same objects, and nobody else's.
+func (p Packed) Unpack() ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
-	for line := range bytes.Lines(packed) {
+	for line := range bytes.Lines(p) {
 		o := &unstructured.Unstructured{}
 		if err := utiljson.Unmarshal(line, &o.Object); err != nil {
 			return nil, fmt.Errorf("read an object that was remembered: %w", err)

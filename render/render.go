@@ -47,10 +47,10 @@ type slot struct {
 // outcome is how a target's last build ended, well or not.
 type outcome struct {
 	trace trace
-	// release is without its objects, which are packed: as they are worked with
-	// they take five times the memory, and most targets' are not needed again.
+	// release is without its objects, which are packed: most targets' are not
+	// needed again.
 	release Release
-	packed  []byte
+	packed  Packed
 	err     error
 	// declared are the fields with images that the revision itself named.
 	declared []KindFields
@@ -68,6 +68,9 @@ type Result struct {
 	Built bool
 	// Inputs are what the release is made of.
 	Inputs Inputs
+	// Packed are the release's objects, for who is to remember them. It costs
+	// nothing.
+	Packed Packed
 }
 
 // New makes a renderer, which any number of goroutines may use.
@@ -100,7 +103,7 @@ func (r *Renderer) Render(ctx context.Context, rev gitsync.Revision, target envi
 	if err != nil {
 		return result, err
 	}
-	result.Release.Objects, err = unpackObjects(last.packed)
+	result.Release.Objects, err = last.packed.Unpack()
 	return result, err
 }
 
@@ -148,7 +151,7 @@ func (r *Renderer) outcome(ctx context.Context, rev gitsync.Revision, target env
 	if err != nil && ctx.Err() != nil {
 		return nil, true, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), ctx.Err())
 	}
-	packed, unpackable := packObjects(release.Objects)
+	packed, unpackable := Pack(release.Objects)
 	if unpackable != nil {
 		return nil, true, fmt.Errorf("%s: %w", target, unpackable)
 	}
@@ -201,7 +204,7 @@ func (o outcome) result(commit gitsync.Commit, built bool) (Result, error) {
 	}
 	release := o.release
 	release.Commit = commit
-	return Result{Release: release, Built: built, Inputs: Inputs{o.trace}}, nil
+	return Result{Release: release, Built: built, Inputs: Inputs{o.trace}, Packed: o.packed}, nil
 }
 
 // Forget drops what is remembered of a target that is gone.
