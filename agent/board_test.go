@@ -48,6 +48,12 @@ func TestWhatTheBoardSays(t *testing.T) {
 		b.applied(web, "1", policies.Verified{}, drift.Applied{Held: &drift.PruneHeld{Target: web}})
 	}
 	good, bad, moving := sees("a", drift.Current), sees("a", drift.Failed), sees("a", drift.Progressing)
+	unseen := func(b *board) {
+		sees("a", drift.StatusUnwatched)(b)
+		if good, failed := b.turn(web); good != nil || failed != nil {
+			t.Errorf("nothing is to be done about what is not seen, got %v, %v", good, failed)
+		}
+	}
 	next := func(b *board) { b.begin("dev", "2", []environments.Target{web}, promote.Problem{}) }
 	resumes := func(want bool, s settings, r render.Release) func(*board) {
 		return func(b *board) {
@@ -68,6 +74,8 @@ func TestWhatTheBoardSays(t *testing.T) {
 		{"progress before health is waiting", steps(keep, applied, moving, good), "1 waiting for health, 1 waiting for health, 1 healthy"},
 		{"a failure takes the word back", steps(keep, applied, good, bad), "1 waiting for health, 1 healthy, 1 failed"},
 		{"progress does not", steps(keep, applied, good, moving, moving), "1 waiting for health, 1 healthy"},
+		{"what is not seen is not called healthy, until it is seen again", steps(keep, applied, good, unseen, moving, unseen, good), "1 waiting for health, 1 healthy, 1 retrying, 1 healthy, 1 retrying, 1 healthy"},
+		{"nor failed", steps(keep, applied, unseen), "1 waiting for health, 1 retrying"},
 		{"after a failure, progress is waiting again", steps(keep, applied, good, bad, moving, good), "1 waiting for health, 1 healthy, 1 failed, 1 waiting for health, 1 healthy"},
 		{"the same word is not said twice", steps(keep, applied, good, good, bad, bad), "1 waiting for health, 1 healthy, 1 failed"},
 		{"health of another release is of no interest", steps(keep, applied, sees("b", drift.Failed)), "1 waiting for health"},

@@ -302,7 +302,9 @@ func aboutHealth(s promote.TargetState) bool {
 	switch s.Stage {
 	case promote.StageFailed:
 		return s.Problem.Reason == "" || ofRelease(s.Problem.Reason)
-	case promote.StageRetrying, promote.StageAwaiting:
+	case promote.StageRetrying:
+		return s.Problem.Reason == reasonUnwatched
+	case promote.StageAwaiting:
 		return false
 	}
 	return true
@@ -349,11 +351,12 @@ const (
 	reasonUnhealthy  = "Unhealthy"
 	reasonRolledBack = "RolledBack"
 	reasonGateFailed = "GateFailed"
+	reasonUnwatched  = "Unwatched"
 )
 
 // ofRelease reports whether a reason tells of what was applied.
 func ofRelease(reason string) bool {
-	return reason == reasonUnhealthy || reason == reasonRolledBack || reason == reasonGateFailed
+	return reason == reasonUnhealthy || reason == reasonRolledBack || reason == reasonGateFailed || reason == reasonUnwatched
 }
 
 // see takes in health. A target that was healthy stays so while it is merely
@@ -406,6 +409,9 @@ func (k *kept) settle(s *promote.TargetState) {
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
 		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: cmp.Or(k.waitsFor(), k.stuck, k.delayed)}
+	case k.health.Status == drift.StatusUnwatched:
+		s.Stage, s.Health = promote.StageRetrying, *k.health
+		s.Problem = promote.Problem{Reason: reasonUnwatched, Text: k.health.UnwatchedText(), Hint: unwatchedHint, Did: "The release was applied. Whether it still is as it was, and healthy, is not known; the agent goes on trying to watch."}
 	case k.healthy != nil && held != nil:
 		s.Health = *k.healthy
 	case k.healthy != nil:
@@ -417,6 +423,8 @@ func (k *kept) settle(s *promote.TargetState) {
 
 // fixForward is the way out where a release stays though it failed.
 const fixForward = "Fix forward on the branch, or merge a revert."
+
+const unwatchedHint = "It ends by itself once the cluster can be watched again. If a version is no longer served, write one that is under apiVersion; if it is forbidden, give the agent its rights back."
 
 // maxFailures is of how many failed objects it is told what they say: each may
 // say a lot, and all of it is stored and shown in many places.

@@ -65,7 +65,13 @@ type conditions struct{ board *board }
 var conditionDesc = prometheus.NewDesc("pawl_target_state",
 	"1 for the state that a target is in: working, waiting, retrying, stalled or healthy.", []string{"environment", "application", "state"}, nil)
 
-func (c conditions) Describe(all chan<- *prometheus.Desc) { all <- conditionDesc }
+var unwatchedDesc = prometheus.NewDesc("pawl_unwatched_objects",
+	"Objects of a target whose drift is not seen, as their kind cannot be watched.", []string{"environment", "application"}, nil)
+
+func (c conditions) Describe(all chan<- *prometheus.Desc) {
+	all <- conditionDesc
+	all <- unwatchedDesc
+}
 
 func (c conditions) Collect(all chan<- prometheus.Metric) {
 	seen := map[string]bool{} // a series that stands twice would spoil all the others
@@ -76,6 +82,14 @@ func (c conditions) Collect(all chan<- prometheus.Metric) {
 			}
 			seen[t.Target.String()] = true
 			all <- prometheus.MustNewConstMetric(conditionDesc, prometheus.GaugeValue, 1, t.Target.Environment, t.Target.Application, string(t.Condition()))
+			if t.Applied == nil {
+				continue
+			}
+			unwatched := 0
+			for _, u := range t.Health.Unwatched {
+				unwatched += u.Objects
+			}
+			all <- prometheus.MustNewConstMetric(unwatchedDesc, prometheus.GaugeValue, float64(unwatched), t.Target.Environment, t.Target.Application)
 		}
 	}
 }

@@ -42,6 +42,8 @@ func (r *returned) problem(health *drift.Health, applied *drift.Applied) promote
 		did += ", which is healthy"
 	case health.Status == drift.Failed:
 		did += ", which is not healthy either: " + failures(*health)
+	case health.Status == drift.StatusUnwatched:
+		did += ", which is not seen: " + health.UnwatchedText()
 	}
 	p := promote.Problem{Reason: reasonRolledBack, Text: r.hold.Why, Did: did + ". The failed release is held.", Hint: heldHint}
 	if r.passed != nil {

@@ -59,7 +59,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^## (\S+)$`).FindAllStringSubmatch(string(text), -1) {
 		documented = append(documented, m[1])
 	}
-	known := []string{reasonUnhealthy, reasonGateFailed}
+	known := []string{reasonUnhealthy, reasonGateFailed, reasonUnwatched}
 	for _, r := range reasons {
 		known = append(known, r.name)
 	}

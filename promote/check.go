@@ -245,7 +245,7 @@ func (s EnvironmentState) story(targets []TargetState, room int) string {
 			add(&can, who, t.Problem.Hint)
 		case StageRetrying:
 			add(&happened, who, t.Problem.Text)
-			again := cmp.Or(t.Retry.words(t.Stage), "It is tried again")
+			again := cmp.Or(t.Retry.words(t.Stage), strings.TrimSuffix(t.Problem.Did, "."), "It is tried again")
 			if t.Applied == nil {
 				again += "; until it succeeds what ran before keeps running"
 			}

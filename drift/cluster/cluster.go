@@ -55,7 +55,9 @@ type Options struct {
 	Fights drift.FightTerms
 	Log    zerolog.Logger
 
-	inventoryPartBytes int // what tests want instead
+	// what tests want instead
+	inventoryPartBytes int
+	unwatchedAfter     time.Duration
 }
 
 const (
@@ -170,6 +172,7 @@ func New(o Options) (*Cluster, error) {
 	if o.Notify == nil {
 		o.Notify = func(drift.Notice) {}
 	}
+	o.unwatchedAfter = cmp.Or(o.unwatchedAfter, unwatchedAfter)
 	if o.Fights == (drift.FightTerms{}) {
 		o.Fights = drift.DefaultFightTerms
 	}
@@ -260,6 +263,11 @@ func (c *Cluster) Close() {
 	c.closed = true
 	for _, t := range c.targets {
 		t.health.stop()
+	}
+	for _, w := range c.watchers {
+		if w.look != nil {
+			w.look.Stop()
+		}
 	}
 	c.mu.Unlock()
 	c.stop()

@@ -1,5 +1,12 @@
 package cluster
 
+import "time"
+
+// ToldUnwatchedAfter makes people be told of a broken watch after so long.
+func ToldUnwatchedAfter(d time.Duration) func(*Options) {
+	return func(o *Options) { o.unwatchedAfter = d }
+}
+
 // SplitInventories makes inventories be split that are larger than so many bytes.
 func SplitInventories(bytes int) func(*Options) {
 	return func(o *Options) { o.inventoryPartBytes = bytes }

@@ -82,7 +82,7 @@ type targetHealth struct {
 	timeout *time.Timer
 	looking *time.Timer // starts to look at pods
 	pods    bool        // it has
-	blocked bool        // an object is, see drift.ObjectHealth
+	blocked bool        // an object is, see drift.ObjectHealth, or is not seen
 }
 
 func (h *targetHealth) stop() {
@@ -118,14 +118,15 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 			objects[i].Status, objects[i].Message = drift.Failed, k.rewritten
 		}
 	}
-	health := drift.Combine(objects)
+	health := drift.Combine(objects).Unseen(unwatchedOf(t))
+	unseen := health.Status == drift.StatusUnwatched
 	h := &t.health
 	if health.Status == drift.Current {
 		h.stop()
 		h.since = time.Time{}
 		c.watchPods(t, nil)
 	} else {
-		blocked := slices.ContainsFunc(objects, func(o drift.ObjectHealth) bool { return o.Blocked })
+		blocked := unseen || slices.ContainsFunc(objects, func(o drift.ObjectHealth) bool { return o.Blocked })
 		if h.since.IsZero() || h.blocked && !blocked { // only now it can begin
 			h.since = now
 			if h.timeout != nil {
@@ -134,8 +135,8 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 			}
 		}
 		h.blocked = blocked
-		if left := t.healthTimeout - now.Sub(h.since); left > 0 {
-			if h.timeout == nil {
+		if left := t.healthTimeout - now.Sub(h.since); left > 0 || unseen {
+			if h.timeout == nil && !unseen {
 				h.timeout = time.AfterFunc(left, func() { c.tellAgain(t) })
 			}
 		} else {
@@ -154,7 +155,7 @@ func (c *Cluster) healthOf(t *target, now time.Time) (drift.Health, bool) {
 			c.watchPods(t, c.unready(t))
 		}
 	}
-	if h.told != nil && h.release == t.release && h.told.Status == health.Status && slices.Equal(h.told.Objects, health.Objects) {
+	if h.told != nil && h.release == t.release && h.told.Status == health.Status && slices.Equal(h.told.Objects, health.Objects) && slices.Equal(h.told.Unwatched, health.Unwatched) {
 		return drift.Health{}, false
 	}
 	h.told, h.release = &health, t.release

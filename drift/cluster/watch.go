@@ -33,6 +33,11 @@ type watcher struct {
 	// behind.
 	synced bool
 	broken error
+	// failing is since when it is broken, however often it began anew for a moment,
+	// look the timer that looks at it again, and unwatched what people are told.
+	failing   time.Time
+	look      *time.Timer
+	unwatched drift.Unwatched
 }
 
 // watch makes sure that a kind is watched, and holds the watcher until release.
@@ -52,6 +57,10 @@ func (c *Cluster) watch(k kind) *watcher {
 func (c *Cluster) release(w *watcher) {
 	if w.users--; w.users == 0 {
 		w.stop()
+		w.failing = time.Time{}
+		if w.look != nil {
+			w.look.Stop()
+		}
 		if c.watchers[w.kind.gvr] == w {
 			delete(c.watchers, w.kind.gvr)
 		}
@@ -92,7 +101,7 @@ type source struct {
 
 func (s *source) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	list, err := s.list(ctx, o)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		s.outcome(err)
 	}
 	return list, err
@@ -119,6 +128,7 @@ func (w *watcher) reached(err error) {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
 	w.broken = err
+	w.noteFailing()
 	w.c.changed()
 }
 
