@@ -32,7 +32,10 @@ type kept struct {
 	// healthy and that is stored; turned is woken when its health turns.
 	good     *candidate
 	evidence []policies.Evidence
-	turned   chan<- struct{}
+	// owed is an earlier release that was healthy and is not stored yet: a commit
+	// came at once, or it could not be.
+	owed   *candidate
+	turned chan<- struct{}
 	// failed is when it failed first, zero before.
 	failed time.Time
 	// gate says which gate turned after the rollout, empty as long as none has.
@@ -118,30 +121,44 @@ func (b *board) abandon(t environments.Target) {
 }
 
 // turn tells what became of a target's release and asks for something: to
-// remember it, as it is healthy for the first time, or to roll it back, as it
-// never was and failed, or as a gate has turned. Both are nil if nothing is to
-// be done.
+// remember it, or one before it, as it is healthy for the first time; and to roll
+// it back, as it never was and failed, or as a gate has turned.
 func (b *board) turn(t environments.Target) (good *candidate, failed *failure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
+	if k == nil {
+		return nil, nil
+	}
+	good = k.owed
 	switch {
-	case k == nil || k.health == nil:
+	case k.health == nil:
 	case k.returned != nil:
 		if r := k.returned; len(r.tried) > 0 && !r.last && k.mayGoBack() {
-			return nil, &failure{release: r.hold.Release, commit: r.hold.Commit, why: r.hold.Why, tried: r.tried, ailing: k.ailing}
+			return good, &failure{release: r.hold.Release, commit: r.hold.Commit, why: r.hold.Why, tried: r.tried, ailing: k.ailing}
 		}
-	case k.gate == "" && k.health.Status == drift.Current && k.good != nil:
-		g := *k.good
-		g.Evidence, g.At = k.evidence, k.since.UTC()
-		return &g, nil
+	case k.owed == nil && k.health.Status == drift.Current && k.isGood():
+		return k.asGood(), nil
 	case !k.mayGoBack() || k.stuck != "":
 	case k.gate != "":
-		return nil, &failure{release: k.release, commit: k.commit, why: k.gate, gate: true, at: k.failed, ailing: k.ailing}
+		return good, &failure{release: k.release, commit: k.commit, why: k.gate, gate: true, at: k.failed, ailing: k.ailing}
 	default:
-		return nil, &failure{release: k.release, commit: k.commit, why: failures(*k.health), at: k.failed, ailing: k.ailing}
+		return good, &failure{release: k.release, commit: k.commit, why: failures(*k.health), at: k.failed, ailing: k.ailing}
 	}
-	return nil, nil
+	return good, nil
+}
+
+// isGood reports whether a release was healthy, has not failed since, and is not
+// stored yet.
+func (k *kept) isGood() bool {
+	return k.good != nil && k.returned == nil && k.gate == "" && k.healthy != nil
+}
+
+// asGood is a release that is good, to be stored.
+func (k *kept) asGood() *candidate {
+	g := *k.good
+	g.Evidence, g.At = k.evidence, k.since.UTC()
+	return &g
 }
 
 // mayGoBack reports whether a release is bad and another may take its place: a
@@ -170,7 +187,15 @@ func (k *kept) undecided() bool {
 func (b *board) remembered(t environments.Target, release string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.kept[t]; k != nil && k.release == release {
+	k := b.kept[t]
+	switch {
+	case k == nil:
+	case k.owed != nil && k.owed.Release.Digest == release:
+		k.owed, k.stuck = nil, ""
+		if k.turned != nil { // there is one to return to now, and this one's turn comes
+			wake(k.turned)
+		}
+	case k.release == release:
 		k.good, k.evidence = nil, nil
 	}
 }
@@ -330,14 +355,17 @@ func (b *board) arrive(t environments.Target, commit gitsync.Commit, v policies.
 	}
 	k.commit, k.done = commit, &deployed{evidence: evidence, policies: v.Policies(), applied: what}
 	if before := b.kept[t]; before != nil && before.release != k.release {
-		k.ailing = before.ailing
+		k.ailing, k.owed = before.ailing, before.owed
+		if before.isGood() {
+			k.owed = before.asGood()
+		}
 		if !before.since.IsZero() && before.health != nil && before.health.Status == drift.Failed {
 			k.ailing = append(slices.Clone(k.ailing), before.release)
 			k.ailing = k.ailing[max(0, len(k.ailing)-ailingKept):]
 		}
 	}
 	b.kept[t] = k
-	if k.turned != nil && k.health != nil {
+	if k.turned != nil && (k.health != nil || k.owed != nil) {
 		wake(k.turned)
 	}
 	return true

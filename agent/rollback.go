@@ -22,17 +22,16 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 		return nil
 	}
 	a.answerRollback(ctx, cluster, j)
-	switch good, failed := a.board.turn(j.target); {
-	case good != nil:
-		whole, err := good.whole()
-		if err == nil {
-			err = cluster.Remember(ctx, whole)
+	good, failed := a.board.turn(j.target)
+	var unstored error
+	if good != nil {
+		if err := remember(ctx, cluster, *good); err == nil {
+			a.board.remembered(j.target, good.Release.Digest)
+		} else {
+			unstored = fmt.Errorf("remember the good release of %s: %w", good.Release.Commit.Short(), err)
 		}
-		if err != nil {
-			return fmt.Errorf("remember the good release of %s: %w", good.Release.Commit.Short(), err)
-		}
-		a.board.remembered(j.target, good.Release.Digest)
-	case failed != nil:
+	}
+	if failed != nil {
 		if failed.gate {
 			if err := a.condemn(ctx, cluster, j.target, *failed); err != nil {
 				return fmt.Errorf("discard the release of %s, which is good no more: %w", failed.commit.Short(), err)
@@ -40,13 +39,21 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 		}
 		if j.environment.Rollback.OnFailure != environments.RollbackAuto {
 			a.board.stay(j.target, failed.release, "The release was applied and stays: failed releases are not rolled back here (rollback.onFailure in pawl.yaml).")
-			return nil
+			return unstored
 		}
 		if err := a.rollBack(ctx, cluster, j, *failed); err != nil {
-			return fmt.Errorf("roll back from %s: %w", failed.commit.Short(), err)
+			return fmt.Errorf("roll back from %s: %w", failed.commit.Short(), errors.Join(err, unstored))
 		}
 	}
-	return nil
+	return unstored
+}
+
+func remember(ctx context.Context, cluster Cluster, good candidate) error {
+	whole, err := good.whole()
+	if err != nil {
+		return err
+	}
+	return cluster.Remember(ctx, whole)
 }
 
 // condemn makes a release that was good none that anything may return to. The

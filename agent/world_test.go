@@ -64,7 +64,8 @@ type world struct {
 	silent  bool                                                                  // clusters do not tell health by themselves
 	// accepted is what was applied last, by an earlier run or by this one.
 	accepted []drift.Accepted
-	goods    map[string][]drift.Good // by target, the newest first
+	goods    map[string][]drift.Good     // by target, the newest first
+	keeping  func(context.Context) error // before a good release is stored; nil: at once
 	held     map[string]*drift.Hold
 	answers  []string // to rollbacks by hand
 	gates    Gates
@@ -247,7 +248,15 @@ func (w *world) Note(_ context.Context, a drift.Accepted) error {
 	return nil
 }
 
-func (w *world) Remember(_ context.Context, g drift.Good) error {
+func (w *world) Remember(ctx context.Context, g drift.Good) error {
+	w.mu.Lock()
+	keeping := w.keeping
+	w.mu.Unlock()
+	if keeping != nil {
+		if err := keeping(ctx); err != nil {
+			return err
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := g.Release.Target.String()
