@@ -31,12 +31,6 @@ func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, s
 	}
 	gvk := obj.GroupVersionKind()
 	switch {
-	case gvk.Group == "apps" && gvk.Kind == "Deployment":
-		// Quota and admission refuse pods here, and nowhere else until the
-		// progress deadline has passed.
-		if c, ok := condition(obj, "ReplicaFailure"); ok && c.status == "True" {
-			return Failed, c.text()
-		}
 	case gvk.Group == "batch" && gvk.Kind == "Job":
 		// For kstatus a job that runs is current.
 		if c, ok := condition(obj, "Failed"); ok && c.status == "True" {

@@ -36,6 +36,8 @@ type Live struct {
 	Finished Finished // as it is seen; of what was applied as it is
 	// Rollout is what its controller rolls out, see rolloutOf.
 	Rollout string
+	// Refusal is why its controller can make no pods, if its status says so.
+	Refusal Cause
 	// Replaces is how its controller replaces pods of an earlier template.
 	Replaces Replacement
 	// CheckedBy is the check by which Health was told, if one was given.
@@ -69,6 +71,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Health:          Assess(obj, h),
 		Finished:        finishedOf(obj),
 		Rollout:         rolloutOf(obj),
+		Refusal:         refusalIn(obj),
 		Replaces:        replacementOf(obj),
 		CheckedBy:       h.Digest(),
 	}

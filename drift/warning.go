@@ -65,11 +65,6 @@ const warningKept = time.Hour
 // Stale reports whether a warning tells nothing of the present any more.
 func (w Warning) Stale(now time.Time) bool { return now.Sub(w.Last) > warningKept }
 
-// refusalGrace is how long pods must be refused before that is a failure: one
-// that replaces another may ask for the room that the other one just leaves,
-// and quota takes a moment to notice.
-const refusalGrace = 3 * time.Second
-
 // Refusal is the cause that a warning is for a workload whose pods are refused.
 // One that was made since shows that they are no longer. Both times are whole
 // seconds.
@@ -77,5 +72,7 @@ func (w Warning) Refusal(newestPod time.Time) (Cause, bool) {
 	if !w.Refused || !w.Last.Truncate(time.Second).After(newestPod) {
 		return Cause{}, false
 	}
-	return Cause{Message: w.Reason + ": " + w.Message, Fatal: true, Grace: refusalGrace, Seen: w.Last}, true
+	cause := refusalOf(w.Reason + ": " + w.Message)
+	cause.Seen = w.Last
+	return cause, true
 }

@@ -158,7 +158,7 @@ func (c *Cluster) excuse(now *work) {
 				t.excused[pod.Cause] = true
 			}
 		}
-		if cause, ok := p.refusalOf(w); ok {
+		if cause, ok := p.refusalOf(w, live.Refusal); ok {
 			t.excused[cause] = true
 		}
 	}

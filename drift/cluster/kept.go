@@ -44,6 +44,7 @@ type kept struct {
 	// get ready, and refused since when such pods are.
 	rollout  string
 	replaces drift.Replacement
+	refusal  drift.Cause // as of drift.Live
 	cause    drift.Cause
 	refused  time.Time
 	fight    drift.Fight
@@ -232,8 +233,8 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 	if health.Status == drift.Current {
 		k.cause = drift.Cause{}
 	}
-	other := k.rollout != live.Rollout || (k.health.Status == drift.Current) != (health.Status == drift.Current)
-	k.rollout, k.replaces = live.Rollout, live.Replaces
+	other := k.rollout != live.Rollout || k.refusal != live.Refusal || (k.health.Status == drift.Current) != (health.Status == drift.Current)
+	k.rollout, k.replaces, k.refusal = live.Rollout, live.Replaces, live.Refusal
 	if k.health != health {
 		k.health = health
 		c.notices.healthChanged(k.target)

@@ -267,9 +267,9 @@ func (p *podWatch) explain() {
 			if blocked, ok := drift.Blocked(w, unready, p.warnings); ok && !cause.Fatal {
 				cause = blocked
 			}
-			if refusal, ok := p.refusalOf(w); ok && !cause.Fatal {
+			if refusal, ok := p.refusalOf(w, k.refusal); ok && !cause.Fatal {
 				cause = refusal
-				cause.Fatal = !t.excused[refusal]
+				cause.Fatal = refusal.Fatal && !t.excused[refusal]
 			}
 			if p.c.options.PodLogs && cause.Crash != (drift.Crash{}) {
 				cause = p.withLog(cause)
@@ -279,8 +279,12 @@ func (p *podWatch) explain() {
 	}
 }
 
-// refusalOf is why no pods of a workload can be made. c.mu is held.
-func (p *podWatch) refusalOf(w drift.Workload) (drift.Cause, bool) {
+// refusalOf is why no pods of a workload can be made, by its status or else by a
+// warning. c.mu is held.
+func (p *podWatch) refusalOf(w drift.Workload, said drift.Cause) (drift.Cause, bool) {
+	if said.Message != "" {
+		return said, true
+	}
 	warning, ok := p.warnings[w.UID]
 	if !ok {
 		return drift.Cause{}, false

@@ -227,3 +227,27 @@ func TestAFixIsNotCondemnedForAPodThatIsInItsWay(t *testing.T) {
 		})
 	}
 }
+
+// A rollout within a tight quota goes on as the pods that it replaces leave.
+func TestATightQuotaIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: small, namespace: '{ns}'}\nspec: {hard: {limits.cpu: 2000m}}\n")
+	rolls := func(annotations string) string {
+		return strings.Replace(workload("Deployment", annotations, ""), "spec:\n", "spec:\n  replicas: 2\n  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}\n", 1)
+	}
+	w.apply(rolls("testworld.pawl.dev/ready-after: 100ms"))
+	w.healthBecomes(drift.Current)
+	w.forgetNotices()
+	w.apply(rolls("testworld.pawl.dev/ready-after: 200ms"))
+	w.eventually("the cause", func() (bool, string) {
+		return strings.Contains(w.message(), "; waits for quota: FailedCreate: ") && strings.Contains(w.message(), "exceeded quota: small"), w.message()
+	})
+	w.edit("ResourceQuota/small", `{"spec": {"hard": {"limits.cpu": "3000m"}}}`) // as if another pod left
+	w.healthBecomes(drift.Current)
+	for _, n := range w.all() {
+		if n.Health != nil && n.Health.Status == drift.Failed {
+			t.Errorf("failed on the way to current: %+v", n.Health)
+		}
+	}
+}
