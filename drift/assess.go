@@ -2,6 +2,7 @@ package drift
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -24,6 +25,9 @@ func Assess(obj *unstructured.Unstructured, check *HealthCheck) ObjectHealth {
 
 func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, string) {
 	if obj.GetDeletionTimestamp() != nil && finishedOf(obj) == "" {
+		if f := obj.GetFinalizers(); len(f) > 0 {
+			return Progressing, "is being deleted, once its finalizers are gone: " + strings.Join(f, ", ")
+		}
 		return Progressing, "is being deleted"
 	}
 	if check != nil {
@@ -33,8 +37,12 @@ func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, s
 	switch {
 	case gvk.Group == "batch" && gvk.Kind == "Job":
 		// For kstatus a job that runs is current.
-		if c, ok := condition(obj, "Failed"); ok && c.status == "True" {
-			return Failed, c.text()
+		// What a policy failed is so as soon as that is certain, and not only when
+		// its last pod has ended.
+		for _, kind := range []string{"Failed", "FailureTarget"} {
+			if c, ok := condition(obj, kind); ok && c.status == "True" {
+				return Failed, c.text()
+			}
 		}
 		if c, ok := condition(obj, "Complete"); ok && c.status == "True" {
 			return Current, ""
@@ -43,6 +51,15 @@ func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, s
 			return Current, ""
 		}
 		return Progressing, "has not completed yet"
+	case gvk.Group == "" && gvk.Kind == "PersistentVolumeClaim":
+		switch phase, _, _ := unstructured.NestedString(obj.Object, "status", "phase"); {
+		case phase == "Lost":
+			return Failed, "its volume is lost"
+		case phase == "Pending" && !isProvisioned(obj):
+			// Its class may wait for the first pod that uses it (WaitForFirstConsumer),
+			// which there may never be. A pod that needs it says that it is missing.
+			return Current, ""
+		}
 	case gvk.Group == "" && gvk.Kind == "Pod":
 		// For kstatus a pod that failed is current.
 		if phase, _, _ := unstructured.NestedString(obj.Object, "status", "phase"); phase == "Failed" {
@@ -54,7 +71,7 @@ func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, s
 		}
 	}
 
-	result, err := status.Compute(obj)
+	result, err := status.Compute(asRolledOut(obj))
 	if err != nil {
 		return Progressing, fmt.Sprintf("its status cannot be read: %v", err)
 	}
@@ -74,6 +91,37 @@ func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, s
 	default:
 		return Progressing, inWords(gvk.Kind, result.Message)
 	}
+}
+
+// isProvisioned reports whether a provisioner was asked for a volume.
+func isProvisioned(claim *unstructured.Unstructured) bool {
+	annotations := claim.GetAnnotations()
+	return annotations["volume.kubernetes.io/storage-provisioner"] != "" || annotations["volume.beta.kubernetes.io/storage-provisioner"] != ""
+}
+
+// asRolledOut is what kstatus is to look at. It counts on rollouts that are not
+// made as long as nobody deletes pods, or that are paused, and so waits for them
+// in vain; and a StatefulSet is current for it then without a single pod.
+func asRolledOut(obj *unstructured.Unstructured) *unstructured.Unstructured {
+	byHand := replacementOf(obj).ByHand
+	paused, _, _ := unstructured.NestedBool(obj.Object, "spec", "paused")
+	id := IDOf(obj).workload()
+	if !byHand && !(paused && id == "Deployment.apps") {
+		return obj
+	}
+	obj = obj.DeepCopy()
+	switch id {
+	case "Deployment.apps":
+		unstructured.RemoveNestedField(obj.Object, "spec", "progressDeadlineSeconds")
+	case "DaemonSet.apps":
+		if scheduled, ok, _ := unstructured.NestedInt64(obj.Object, "status", "desiredNumberScheduled"); ok {
+			_ = unstructured.SetNestedField(obj.Object, scheduled, "status", "updatedNumberScheduled")
+		}
+	case "StatefulSet.apps": // all of them below the partition
+		all := map[string]any{"rollingUpdate": map[string]any{"partition": int64(math.MaxInt32)}}
+		_ = unstructured.SetNestedMap(obj.Object, all, "spec", "updateStrategy")
+	}
+	return obj
 }
 
 // Recovers reports whether an object of that kind may get ready after it has

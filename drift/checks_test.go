@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,6 +28,21 @@ func TestShippedHealthChecks(t *testing.T) {
 	}
 	canary := func(status string) string {
 		return `{apiVersion: flagger.app/v1beta1, kind: Canary, metadata: {name: c, generation: 1}, status: ` + status + `}`
+	}
+	route := func(generation int, parents string) string {
+		return fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r, generation: %d}, spec: {parentRefs: [{name: eg, sectionName: https}]}, status: {parents: [%s]}}`, generation, parents)
+	}
+	parent := func(name, accepted, resolved string, generation int) string {
+		return fmt.Sprintf(`{parentRef: {name: %s}, controllerName: gateway.envoyproxy.io/gatewayclass-controller, conditions: [{type: Accepted, status: "%s", observedGeneration: %d, reason: NoMatchingParent, message: No listeners match this parent ref}, {type: ResolvedRefs, status: "%s", observedGeneration: %[3]d, reason: BackendNotFound, message: BackendRef api not found}]}`, name, accepted, generation, resolved)
+	}
+	gateway := func(status string) string {
+		return `{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, generation: 1}, status: ` + status + `}`
+	}
+	scaler := func(status string) string {
+		return `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: h}` + status + `}`
+	}
+	byWorkload := func(seen string) string {
+		return `{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: r, generation: 3, annotations: {rollout.argoproj.io/revision: "1", rollout.argoproj.io/workload-generation: "2"}}, spec: {replicas: 5, workloadRef: {apiVersion: apps/v1, kind: Deployment, name: web}}, status: {observedGeneration: "3", workloadObservedGeneration: "` + seen + `", phase: Healthy}}`
 	}
 	kafka := func(conditions string) string {
 		return `{apiVersion: kafka.strimzi.io/v1beta2, kind: Kafka, metadata: {name: k, generation: 1}, status: {observedGeneration: 1, conditions: [` + conditions + `]}}`
@@ -59,6 +75,26 @@ func TestShippedHealthChecks(t *testing.T) {
 		"a Canary that was promoted":       {canary(`{phase: Succeeded, conditions: [{type: Promoted, status: "True", reason: Succeeded, message: "Canary analysis completed successfully, promotion finished."}]}`), Current, ""},
 		"a Canary that was taken back": {canary(`{phase: Failed, conditions: [{type: Promoted, status: "False", reason: Failed, message: "Canary analysis failed, Deployment scaled to zero."}]}`),
 			Failed, "Failed: Canary analysis failed, Deployment scaled to zero."},
+
+		"a Canary that is back at what was promoted":    {canary(`{phase: Failed, lastAppliedSpec: 658bbf784f, lastPromotedSpec: 658bbf784f, trackedConfigs: {}, conditions: [{type: Promoted, status: "False", reason: Failed, message: failed}]}`), Current, ""},
+		"a Canary that failed by its template":          {canary(`{phase: Failed, lastAppliedSpec: 7d9f6c, lastPromotedSpec: 658bbf784f, message: failed}`), Failed, "Failed: failed"},
+		"a Canary that may have failed by a ConfigMap":  {canary(`{phase: Failed, lastAppliedSpec: 658bbf784f, lastPromotedSpec: 658bbf784f, trackedConfigs: {configmap/web: 1a2b}, message: failed}`), Failed, "Failed: failed"},
+		"a Rollout whose Deployment was just changed":   {byWorkload("1"), Progressing, "is Healthy"},
+		"a Rollout that has seen its Deployment":        {byWorkload("2"), Current, ""},
+		"a route that is accepted":                      {route(2, parent("eg", "True", "True", 2)), Current, ""},
+		"a route without a listener":                    {route(2, parent("eg", "False", "True", 2)), Progressing, "eg: No listeners match this parent ref"},
+		"a route without its Service":                   {route(2, parent("eg", "True", "False", 2)), Progressing, "eg: BackendRef api not found"},
+		"a route that was just changed":                 {route(3, parent("eg", "True", "True", 2)), Progressing, "is not ready yet"},
+		"a route with a refusal that was left behind":   {route(2, parent("eg", "False", "True", 1)+", "+parent("eg", "True", "True", 2)), Current, ""},
+		"a route whose parent nobody answers for":       {route(2, ""), Progressing, "is not ready yet"},
+		"a route that nobody has looked at":             {`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r, generation: 1}, spec: {parentRefs: [{name: eg}]}}`, Progressing, "has no status yet"},
+		"a Gateway that nobody has looked at":           {gateway(`{conditions: [{type: Accepted, status: Unknown, reason: Pending, message: Waiting for controller}, {type: Programmed, status: Unknown, reason: Pending, message: Waiting for controller}]}`), Progressing, "Waiting for controller"},
+		"a Gateway that is refused":                     {gateway(`{conditions: [{type: Accepted, status: "False", reason: InvalidParameters, message: no such parameters, observedGeneration: 1}]}`), Failed, "no such parameters"},
+		"a Gateway with a listener without certificate": {gateway(`{conditions: [{type: Programmed, status: "True", observedGeneration: 1}], listeners: [{name: https, conditions: [{type: ResolvedRefs, status: "False", reason: InvalidCertificateRef, message: Secret tls not found}]}]}`), Progressing, "https: Secret tls not found"},
+		"a Gateway that serves":                         {gateway(`{conditions: [{type: Accepted, status: "True", observedGeneration: 1}, {type: Programmed, status: "True", observedGeneration: 1}], listeners: [{name: https, conditions: [{type: Programmed, status: "True"}]}]}`), Current, ""},
+		"an autoscaler that is new":                     {scaler(""), Current, ""},
+		"an autoscaler without metrics":                 {scaler(`, status: {conditions: [{type: AbleToScale, status: "True"}, {type: ScalingActive, status: "False", reason: FailedGetResourceMetric, message: no metrics}]}`), Current, ""},
+		"an autoscaler of nothing":                      {scaler(`, status: {conditions: [{type: AbleToScale, status: "False", reason: FailedGetScale, message: 'deployments.apps "web" not found'}]}`), Progressing, `deployments.apps "web" not found`},
 
 		"a Kafka that is made":    {kafka(`{type: NotReady, status: "True", reason: Creating, message: Kafka cluster is being deployed}`), Progressing, "is not ready yet"},
 		"a Kafka that fails":      {kafka(`{type: NotReady, status: "True", reason: InvalidResourceException, message: no storage}`), Failed, "is not ready yet"},
