@@ -5,16 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"time"
 
 	"golang.org/x/net/http2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -88,27 +87,22 @@ func (c *Cluster) delete(ctx context.Context, t *target, k kind, id drift.Object
 // never get all its requests through. Every request that is made by it may be
 // made twice. Repairs do without, as others wait behind them; they have their
 // queues.
-func persist[T any](ctx context.Context, request func() (T, error)) (T, error) {
-	until := time.Now().Add(persistence)
-	for delay := firstRetry / 2; ; delay *= 2 {
-		result, err := request()
-		if err == nil || !passing(err) || time.Now().Add(delay).After(until) || !pause(ctx, delay/2+rand.N(delay)) {
-			return result, err
-		}
-	}
-}
-
-// pause waits, and gives the slots that are held to others meanwhile. It is false
-// if there is no more use in going on.
-func pause(ctx context.Context, d time.Duration) bool {
+func persist[T any](ctx context.Context, request func() (T, error)) (result T, err error) {
 	held, _ := ctx.Value(turnKey{}).(*turn)
-	held.end()
-	select {
-	case <-time.After(d):
-		return held.begin(ctx)
-	case <-ctx.Done():
-		return false
-	}
+	bounded, cancel := context.WithTimeout(ctx, persistence)
+	defer cancel()
+	again := wait.Backoff{Duration: firstRetry / 2, Factor: 2, Jitter: 0.5, Steps: 10}
+	_ = again.DelayFunc().Until(bounded, true, true, func(context.Context) (done bool, _ error) {
+		if err != nil && !held.begin(ctx) {
+			return true, nil
+		}
+		if result, err = request(); !passing(err) {
+			return true, nil
+		}
+		held.end() // others have its slots while it waits
+		return false, nil
+	})
+	return result, err
 }
 
 // passing reports whether an error is the way's or the API server's, not the
