@@ -165,35 +165,38 @@ func TestWhatARollbackDoesNotRestoreIsNamed(t *testing.T) {
 func TestWhatWasThereBeforeUsIsAdopted(t *testing.T) {
 	t.Parallel()
 	unmarked := with(asLeft, func(l *Live) { l.Mark = Mark{} })
+	gone := with(entry, func(e *Entry) { e.UID = "gone" })
+	adopted := func(e Entry) Entry { e.Adopted = true; return e }
 	for name, c := range map[string]struct {
 		entry   Entry
 		before  Live
-		shared  bool // others wrote what we got as an answer
 		adopts  bool
 		adopted bool // once it is written
 	}{
-		"nobody's and never seen": {Entry{}, unmarked, true, true, true},
-		"not there":               {Entry{}, Live{State: Absent}, false, false, false},
-		"made by somebody between the look and us":    {Entry{}, Live{State: Absent}, true, false, true},
-		"ours, and the inventory was lost":            {Entry{}, asLeft, true, false, false},
-		"ours, made right before a crash":             {Entry{Version: "v1"}, asLeft, true, false, false},
-		"adopted right before a crash":                {Entry{Version: "v1", Adopted: true}, asLeft, true, false, true},
-		"to be adopted, then deleted, and made by us": {Entry{Version: "v1", Adopted: true}, Live{State: Absent}, false, false, false},
-		"made by somebody after a crash":              {Entry{Version: "v1"}, unmarked, true, true, true},
-		"ours, without its mark":                      {entry, unmarked, true, false, false},
-		"ours, out of sight":                          {entry, Live{State: Absent}, true, false, false},
-		"adopted long ago":                            {with(entry, func(e *Entry) { e.Adopted = true }), asLeft, true, false, true},
-		"adopted, without its mark":                   {with(entry, func(e *Entry) { e.Adopted = true }), unmarked, true, false, true},
-		"ours, deleted and made by somebody else":     {with(entry, func(e *Entry) { e.UID = "gone" }), unmarked, true, true, true},
-		"adopted, deleted by hand, and made by us":    {with(entry, func(e *Entry) { e.UID, e.Adopted = "gone", true }), Live{State: Absent}, false, false, false},
-		"adopted, deleted, and made by somebody else": {with(entry, func(e *Entry) { e.UID, e.Adopted = "gone", true }), unmarked, true, true, true},
+		"nobody's and never seen":                     {Entry{}, unmarked, true, true},
+		"not there":                                   {Entry{}, Live{State: Absent}, false, false},
+		"ours, and the inventory was lost":            {Entry{}, asLeft, false, false},
+		"ours, made right before a crash":             {Entry{Version: "v1"}, asLeft, false, false},
+		"adopted right before a crash":                {Entry{Version: "v1", Adopted: true}, asLeft, false, true},
+		"to be adopted, then deleted, and made by us": {Entry{Version: "v1", Adopted: true}, Live{State: Absent}, false, false},
+		"made by somebody after a crash":              {Entry{Version: "v1"}, unmarked, true, true},
+		"ours, without its mark":                      {entry, unmarked, false, false},
+		"adopted long ago":                            {adopted(entry), asLeft, false, true},
+		"adopted, without its mark":                   {adopted(entry), unmarked, false, true},
+		"ours, deleted and made by somebody else":     {gone, unmarked, true, true},
+		"ours, deleted and restored from a backup":    {gone, asLeft, false, true},
+		"ours, deleted and surely remade by us":       {gone, with(asLeft, func(l *Live) { l.Made = true }), false, false},
+		"ours, looked at, then deleted and remade":    {gone, with(asLeft, func(l *Live) { l.UID = "gone" }), false, false},
+		"ours by another's mark, which was taken off": {gone, with(unmarked, func(l *Live) { l.Made = true }), true, true},
+		"adopted, deleted by hand, and made by us":    {adopted(gone), Live{State: Absent}, false, false},
+		"adopted, deleted, and made by somebody else": {adopted(gone), unmarked, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if got := c.entry.Adopts(c.before); got != c.adopts {
 				t.Errorf("Adopts says %v", got)
 			}
-			if got := c.entry.WrittenOver(c.before, "uid", c.shared); got != c.adopted {
+			if got := c.entry.WrittenOver(c.before, "uid", ours); got != c.adopted {
 				t.Errorf("WrittenOver says %v", got)
 			}
 		})

@@ -83,18 +83,46 @@ func (e Entry) Adopts(live Live) bool {
 	return live.State == Present && live.Mark.IsZero() && e.UID != live.UID
 }
 
-// WrittenOver is Adopted for an object that was just written: before is how it
-// looked, and the answer says its uid and whether it is shared, see Shared.
-// An object that was deleted and that we made again is ours.
-func (e Entry) WrittenOver(before Live, uid string, shared bool) bool {
+// Remade reports whether a live object is not the one that is remembered, and
+// surely ours all the same: a repair made it anew, and ended before that was
+// noted. The mark alone is too little, as backups bring it back.
+func (e Entry) Remade(live Live, mark Mark) bool {
+	return live.State == Present && e.UID != "" && e.UID != live.UID && live.Mark == mark && live.Made
+}
+
+// Recognise returns the inventory with the uids of objects that were remade.
+func (inv Inventory) Recognise(live map[ObjectID]Live, mark Mark) Inventory {
+	next := inv.Clone()
+	for id, e := range inv.Entries {
+		if e.Remade(live[id], mark) {
+			e.UID, e.Adopted = live[id].UID, false
+			next.Entries[id] = e
+		}
+	}
+	return next
+}
+
+// WrittenOver is Adopted for an object that is as we want it: before is how it
+// looked, and uid what it has now. One that was not there is ours, as nothing is
+// made over what came in between.
+func (e Entry) WrittenOver(before Live, uid string, mark Mark) bool {
 	switch {
 	case e.UID == uid:
 		return e.Adopted
-	case before.State != Present: // out of sight, or made at the last moment
-		return shared
+	case before.State != Present:
+		return false
+	case e.UID == "": // from the first write on what is adopted bears our mark
+		return e.Adopted || e.Adopts(before)
 	default:
-		return e.Adopts(before) || e.Adopted && e.UID == ""
+		return e.UID != before.UID && !e.Remade(before, mark)
 	}
+}
+
+// MayReplace reports whether an object may be written over that is found where
+// another view of it was decided on: it is the very object, and nobody took it
+// since, or is ours.
+func (l Live) MayReplace(decided Live, mark Mark) bool {
+	return l.Mark == mark || decided.State == Present && l.UID == decided.UID && (l.Mark.IsZero() || l.Mark == decided.Mark)
 }
 
 // Intend returns the inventory that must be stored before the first write:

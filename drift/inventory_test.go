@@ -112,6 +112,72 @@ func TestIntendKeepsWhatWasThere(t *testing.T) {
 	}
 }
 
+// catalogue 90, 107
+func TestWhatWasRemadeIsKnownAgain(t *testing.T) {
+	t.Parallel()
+	remade := with(asLeft, func(l *Live) { l.UID, l.Made = "new", true })
+	for name, c := range map[string]struct {
+		entry Entry
+		live  Live
+		want  Entry
+	}{
+		"made by us, which was not noted":             {entry, remade, with(entry, func(e *Entry) { e.UID = "new" })},
+		"the same in place of what was there before":  {with(entry, func(e *Entry) { e.Adopted = true }), remade, with(entry, func(e *Entry) { e.UID = "new" })},
+		"on its way out before a crash":               {with(entry, func(e *Entry) { e.Leaving = LeavingUnasked }), remade, with(entry, func(e *Entry) { e.UID, e.Leaving = "new", LeavingUnasked })},
+		"marked, and not proven: from a backup, say":  {entry, with(remade, func(l *Live) { l.Made = false }), entry},
+		"made by another target's apply":              {entry, with(remade, func(l *Live) { l.Mark = theirs }), entry},
+		"without a mark":                              {entry, with(remade, func(l *Live) { l.Mark = Mark{} }), entry},
+		"the one that is remembered":                  {entry, with(asLeft, func(l *Live) { l.Made = true }), entry},
+		"the one that is remembered, and was adopted": {with(entry, func(e *Entry) { e.Adopted = true }), with(asLeft, func(l *Live) { l.Made = true }), with(entry, func(e *Entry) { e.Adopted = true })},
+		"intended, and its uid never known":           {Entry{Version: "v1", Adopted: true}, remade, Entry{Version: "v1", Adopted: true}},
+		"gone":                                        {entry, Live{State: Absent}, entry},
+		"could not be read":                           {entry, with(remade, func(l *Live) { l.State = Unknown }), entry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inv := inventoryOf(c.entry, web)
+			got := inv.Recognise(map[ObjectID]Live{web: c.live}, ours)
+			if diff := cmp.Diff(c.want, got.Entries[web]); diff != "" {
+				t.Error(diff)
+			}
+			if inv.Entries[web] != c.entry {
+				t.Error("the inventory itself was changed")
+			}
+		})
+	}
+}
+
+// What may be written over, of what is found where something else was decided on.
+//
+// catalogue 90
+func TestWhatMayBeWrittenOver(t *testing.T) {
+	t.Parallel()
+	unmarked := with(asLeft, func(l *Live) { l.Mark = Mark{} })
+	other := func(l Live) Live { l.UID = "other"; return l }
+	handed := with(asLeft, func(l *Live) { l.Mark = theirs })
+	for name, c := range map[string]struct {
+		decided, found Live
+		may            bool
+	}{
+		"ours, still": {asLeft, asLeft, true},
+		"ours, made by a request that had no answer":  {Live{State: Absent}, other(asLeft), true},
+		"ours, remade by a repair":                    {asLeft, other(asLeft), true},
+		"ours, and the mark was taken off":            {asLeft, unmarked, true},
+		"ours, and another target took it":            {asLeft, handed, false},
+		"to be taken over, and still there":           {unmarked, unmarked, true},
+		"to be taken over, and replaced":              {unmarked, other(unmarked), false},
+		"to be taken over, and another target has it": {unmarked, handed, false},
+		"handed over, and still theirs":               {handed, handed, true},
+		"handed over, and replaced by theirs":         {handed, other(handed), false},
+		"not there, and made by somebody":             {Live{State: Absent}, unmarked, false},
+		"not there, and made by another target":       {Live{State: Absent}, handed, false},
+	} {
+		if got := c.found.MayReplace(c.decided, ours); got != c.may {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func FuzzDecodeInventory(f *testing.F) {
 	content, err := inventoryOf(entry, web, conf).Encode()
 	if err != nil {

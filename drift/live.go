@@ -25,6 +25,7 @@ type Live struct {
 	UID             string
 	ResourceVersion string
 	Mark            Mark
+	Made            bool    // by our apply, and nobody else's since: see madeByApply
 	Claims          []Claim // of other tools; looked for only where there is no mark
 	Applied         Digest  // of the fields that pawl owns
 	Terminating     bool
@@ -63,6 +64,7 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		UID:             string(obj.GetUID()),
 		ResourceVersion: obj.GetResourceVersion(),
 		Mark:            mark,
+		Made:            madeByApply(obj),
 		Claims:          claims,
 		Applied:         digestOfFields(fields),
 		Terminating:     obj.GetDeletionTimestamp() != nil,
@@ -75,17 +77,6 @@ func (h *HealthCheck) Observe(obj *unstructured.Unstructured) Live {
 		Replaces:        replacementOf(obj),
 		CheckedBy:       h.Digest(),
 	}
-}
-
-// Shared reports whether others than pawl own fields of an object. Right after
-// we made one, nobody does.
-func Shared(obj *unstructured.Unstructured) bool {
-	for _, m := range managersOf(obj) {
-		if !m.isPawl() {
-			return true
-		}
-	}
-	return false
 }
 
 // markIn finds the mark among the fields that pawl owns.

@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pawl-dev/pawl/environments"
 )
@@ -28,6 +31,30 @@ type Mark struct {
 // MarkFor is the mark of a target's objects. Its parts are label values.
 func MarkFor(agent string, target environments.Target) Mark {
 	return Mark{Agent: labelValue(agent), Target: labelValue(target.String())}
+}
+
+// madeByApply reports whether the managed fields of an object prove that an apply
+// of ours made it: that is all that ever wrote it, its status aside, and was at
+// the moment of its creation. What a backup brings back has the managed fields
+// of then, mark and all, in an object of now; what was made of a copy, or got a
+// word from anybody, has another manager in it.
+//
+// The API server stamps an apply right before the object that it makes, so the
+// second may change in between. Where admission took longer nothing is proven.
+func madeByApply(obj *unstructured.Unstructured) bool {
+	created := obj.GetCreationTimestamp().Time
+	made := false
+	for _, m := range managersOf(obj) {
+		if m.subresource == "status" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, m.time)
+		if err != nil || made || !m.isPawl() || at.After(created) || created.Sub(at) > time.Second {
+			return false
+		}
+		made = true
+	}
+	return made
 }
 
 // IsZero reports whether an object bears no mark that counts.

@@ -41,11 +41,8 @@ func (c *Cluster) inherit(ctx context.Context, w *work, wanted drift.Wanted) err
 	}
 	k := w.kinds[wanted.ID]
 	for range 5 {
-		live, err := c.get(ctx, k, wanted.ID)
-		if isGone(err) {
-			return nil
-		}
-		if err != nil {
+		live, _, err := c.lookFirst(ctx, w.target, k, wanted.ID, w.live[wanted.ID])
+		if live == nil {
 			return err
 		}
 		managers := drift.Inherit(live, wanted.Adopt)

@@ -114,6 +114,7 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := w.target
+	c.recall(t, intended)
 	t.Target, t.release, t.inventory, t.whole = w.release.Target, w.release.Digest, intended, false
 	t.checks = w.terms.Health
 	if w.inventory.Accepted.Release != w.release.Digest { // else it failed with this very release
@@ -283,15 +284,17 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	whole := context.WithoutCancel(ctx)
 	var after *unstructured.Unstructured
 	var err error
+	decided := w.live[wanted.ID]
 	if uid, ok := w.recreated[wanted.ID]; ok {
 		err = c.remove(ctx, w, wanted, uid)
+		decided = drift.Live{State: drift.Absent}
 	}
 	if err == nil {
 		err = c.inherit(whole, w, wanted)
 	}
 	if err == nil {
 		after, err = persist(ctx, func() (*unstructured.Unstructured, error) {
-			return c.put(whole, w.target, w.kinds[wanted.ID], wanted)
+			return c.put(whole, w.target, w.kinds[wanted.ID], wanted, decided)
 		})
 	}
 	c.mu.Lock()
@@ -311,7 +314,7 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 		wanted.Digest, live.Applied, live.Finished = "", "", ""
 	}
 	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied, Finished: live.Finished}
-	entry.Adopted = w.inventory.Entries[wanted.ID].WrittenOver(w.live[wanted.ID], live.UID, drift.Shared(after)) || w.given[wanted.ID].Adopted
+	entry.Adopted = w.target.inventory.Entries[wanted.ID].WrittenOver(decided, live.UID, w.target.mark) || w.given[wanted.ID].Adopted
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]
 	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)

@@ -20,7 +20,7 @@ import (
 func (c *Cluster) applyOver(ctx context.Context, t *target, k kind, id drift.ObjectID, body []byte) (*unstructured.Unstructured, error) {
 	after, err := c.patch(ctx, t, k, id, body, false)
 	for range 3 {
-		if err == nil {
+		if err == nil || isAnother(err) {
 			break
 		}
 		live, found, findErr := c.colliding(ctx, k, id, body, err)

@@ -2,54 +2,16 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/pawl-dev/pawl/drift"
 )
 
-// put makes an object as it is wanted, and keeps the live values of what is
-// left to others. Without exceptions it is one request.
-func (c *Cluster) put(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
-	if wanted.Exceptions == nil {
-		return c.applyOver(ctx, t, k, wanted.ID, wanted.Patch)
-	}
-	var after *unstructured.Unstructured
-	err := retry.RetryOnConflict(changing, func() (err error) { // it may change after it was read
-		after, err = c.putExcept(ctx, t, k, wanted)
-		return err
-	})
-	if apierrors.IsConflict(err) {
-		return nil, errors.New("it changed each time it was to be written")
-	}
-	return after, err
-}
-
-// changing are the waits for an object that others write at the same time: its
-// controllers while it is rolled out, at most.
-var changing = wait.Backoff{Steps: 10, Duration: 5 * time.Millisecond, Factor: 2, Jitter: 0.5, Cap: time.Second}
-
-func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
+// putExcept is put for an object that is there and of which fields are left to others.
+func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift.Wanted, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	id, except := wanted.ID, wanted.Exceptions
-	live, err := c.get(ctx, k, id)
-	if isGone(err) {
-		// Cut off between the two requests, the object differs from what is noted
-		// of it, and the next write begins below.
-		if live, err = c.applyOver(ctx, t, k, id, wanted.Whole()); err != nil {
-			return nil, err
-		}
-		return c.disown(ctx, t, k, id, live, except)
-	}
-	if err != nil {
-		return nil, err
-	}
 	uproots, err := except.Uproots(live, wanted.Patch)
 	if err != nil {
 		return nil, err
@@ -61,11 +23,7 @@ func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift
 		return nil, err
 	}
 	// Should it be gone by now, it must not be made without the ignored fields.
-	body, err := of(wanted.Patch, live.GetUID(), "")
-	if err != nil {
-		return nil, err
-	}
-	return c.applyOver(ctx, t, k, id, body)
+	return c.applyTo(ctx, t, k, id, wanted.Patch, live.GetUID(), "")
 }
 
 // putWithLive declares what is ignored as it is now, as that would go with its
@@ -73,13 +31,11 @@ func (c *Cluster) putExcept(ctx context.Context, t *target, k kind, wanted drift
 // the object differs from what is noted of it, and the next write gives it up.
 func (c *Cluster) putWithLive(ctx context.Context, t *target, k kind, id drift.ObjectID, live *unstructured.Unstructured, except *drift.Exceptions) (*unstructured.Unstructured, error) {
 	body, err := except.Over(live)
-	if err == nil { // a value that changed since it was read must not be written over
-		body, err = of(body, live.GetUID(), live.GetResourceVersion())
-	}
 	if err != nil {
 		return nil, err
 	}
-	if live, err = c.applyOver(ctx, t, k, id, body); err != nil {
+	// A value that changed since it was read must not be written over.
+	if live, err = c.applyTo(ctx, t, k, id, body, live.GetUID(), live.GetResourceVersion()); err != nil {
 		return nil, err
 	}
 	return c.disown(ctx, t, k, id, live, except)
@@ -96,18 +52,6 @@ func (c *Cluster) disown(ctx context.Context, t *target, k kind, id drift.Object
 		return nil, fmt.Errorf("leaving fields to others: %w", err)
 	}
 	return after, nil
-}
-
-// of makes a body one for this very object, and for this version of it unless
-// that is empty.
-func of(body []byte, uid types.UID, version string) ([]byte, error) {
-	o := &unstructured.Unstructured{}
-	if err := o.UnmarshalJSON(body); err != nil {
-		return nil, err
-	}
-	o.SetUID(uid)
-	o.SetResourceVersion(version)
-	return o.MarshalJSON()
 }
 
 // tryPut tries what put would do, by one dry run.

@@ -68,7 +68,9 @@ func TestAJobThatFinishedJustNowIsRecalled(t *testing.T) {
 		s := newSight(t, environments.DriftCorrect)
 		s.kept.target.inventory.Entries[conf] = drift.Entry{UID: "uid", Desired: "wanted", Finished: drift.FinishedComplete}
 		w := &work{target: s.kept.target, inventory: drift.Inventory{Entries: map[drift.ObjectID]drift.Entry{conf: {UID: "uid", Desired: desired}}}}
-		s.recall(w)
+		s.mu.Lock()
+		s.recall(w.target, w.inventory)
+		s.mu.Unlock()
 		if got := w.inventory.Entries[conf].Finished; got != want {
 			t.Errorf("stored as %s: %q", desired, got)
 		}

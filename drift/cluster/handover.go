@@ -89,7 +89,7 @@ func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *dri
 			live[id] = drift.Live{State: drift.Absent}
 		}
 	}
-	next, waiting := others.Leave(inv, live, t.mark)
+	next, waiting := others.Leave(inv.Recognise(live, t.mark), live, t.mark)
 	if err := c.noteLeft(ctx, t, next); err != nil {
 		return 0, nil, err
 	}

@@ -342,6 +342,16 @@ func (c *Cluster) remember(k *kept) {
 	c.flush(k.target)
 }
 
+// became notes that another object took the place of a kept one, or was made in
+// it: before is how it looked. c.mu is held.
+func (c *Cluster) became(k *kept, before drift.Live, uid string) {
+	if entry, ok := k.target.inventory.Entries[k.id]; ok {
+		entry.Adopted = entry.WrittenOver(before, uid, k.target.mark)
+		k.target.inventory.Entries[k.id] = entry
+	}
+	k.uid = uid
+}
+
 // flushes gathers what changes at about the same time, and tries again what failed.
 var flushes = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 10, Cap: lastRetry}
 

@@ -131,7 +131,7 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 	}
 	if k.well(live) {
 		if live.State == drift.Present && live.UID != k.uid {
-			k.uid = live.UID
+			c.became(k, live, live.UID)
 			c.remember(k)
 		}
 		if !k.since.IsZero() {

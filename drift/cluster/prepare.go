@@ -102,7 +102,9 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	if err := c.holdStill(ctx, w); err != nil {
 		return err
 	}
-	c.recall(w)
+	c.mu.Lock()
+	c.recall(w.target, w.inventory)
+	c.mu.Unlock()
 	if err := c.readLeft(ctx, w); err != nil {
 		return err
 	}
@@ -131,21 +133,19 @@ func (w *work) byObject(lists ...[]render.Image) map[drift.ObjectID][]render.Ima
 	return images
 }
 
-// recall adds to the inventory as it is stored what repairs made and watching
+// recall adds to an inventory, as it was stored, what repairs made and watching
 // saw since: one that could not be noted yet would be taken for somebody else's
-// object, and a Job that has finished would run again.
-func (c *Cluster) recall(w *work) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, entry := range w.inventory.Entries {
-		made, ok := w.target.inventory.Entries[id]
+// object, and a Job that has finished would run again. c.mu is held.
+func (c *Cluster) recall(t *target, inventory drift.Inventory) {
+	for id, entry := range inventory.Entries {
+		made, ok := t.inventory.Entries[id]
 		if made.Finished != "" && made.Desired == entry.Desired {
 			entry.Finished = made.Finished
-			w.inventory.Entries[id] = entry
+			inventory.Entries[id] = entry
 		}
-		if k := c.kept[id]; ok && k != nil && k.target == w.target && made.UID == k.uid && entry.UID != "" && entry.UID != made.UID {
+		if k := c.kept[id]; ok && k != nil && k.target == t && made.UID == k.uid && entry.UID != "" && entry.UID != made.UID {
 			entry.UID, entry.Adopted = made.UID, made.Adopted
-			w.inventory.Entries[id] = entry
+			inventory.Entries[id] = entry
 		}
 	}
 }
@@ -377,6 +377,7 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 	}); err != nil {
 		return err
 	}
+	w.inventory = w.inventory.Recognise(w.live, w.target.mark)
 	c.mu.Lock()
 	for _, id := range left {
 		if w.live[id].State == drift.Present {

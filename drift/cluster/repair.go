@@ -80,15 +80,16 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 	var after *unstructured.Unstructured
 	var err error
+	decided := live
 	if live.State == drift.Absent {
-		err = c.unclaimed(t, w.kind, wanted)
+		decided, err = c.unclaimed(t, w.kind, wanted)
 	}
 	switch {
 	case err != nil:
 	case report:
 		after, err = c.tryPut(c.ctx, t, w.kind, wanted)
 	default:
-		after, err = c.put(c.ctx, t, w.kind, wanted)
+		after, err = c.put(c.ctx, t, w.kind, wanted, decided)
 	}
 	done := time.Now()
 	d := drift.Drift{Object: id}
@@ -130,13 +131,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	} else {
 		d.CorrectedAt = done
 		d.Deleted = answer.UID != k.uid
-		if entry, ok := k.target.inventory.Entries[id]; ok && k.uid != answer.UID {
-			// Deleted by hand: made again it is ours, unless somebody else was faster.
-			entry.Adopted = drift.Shared(after)
-			k.target.inventory.Entries[id] = entry
-		}
 		if k.applied != answer.Applied || k.uid != answer.UID {
-			k.applied, k.uid = answer.Applied, answer.UID
+			c.became(k, decided, answer.UID)
+			k.applied = answer.Applied
 			c.remember(k)
 		}
 		k.rewritten = ""
@@ -165,22 +162,22 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	}
 }
 
-// unclaimed makes sure that an object which is not seen is nobody else's: only
-// marked ones are watched, and another tool may have made it meanwhile.
-func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) error {
+// unclaimed looks at an object which is not seen, and makes sure that it is nobody
+// else's: only marked ones are watched, and another tool may have made it meanwhile.
+func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) (drift.Live, error) {
 	object, err := c.get(c.ctx, k, wanted.ID)
 	if isGone(err) {
-		return nil
+		return drift.Live{State: drift.Absent}, nil
 	}
 	if err != nil {
-		return err
+		return drift.Live{}, err
 	}
 	live := drift.Observe(object)
 	claims := wanted.NotAdopted(live.Claims)
 	if live.Mark.IsZero() && len(claims) > 0 || !live.Mark.IsZero() && live.Mark != t.mark {
-		return &drift.Conflict{Target: t.Target, Objects: []drift.Held{{Object: wanted.ID, By: live.Mark, Claims: claims}}}
+		return live, &drift.Conflict{Target: t.Target, Objects: []drift.Held{{Object: wanted.ID, By: live.Mark, Claims: claims}}}
 	}
-	return nil
+	return live, nil
 }
 
 // failed notes that an object could not be put back, tells it once an episode,
