@@ -252,7 +252,7 @@ func (c *Cluster) write(ctx context.Context, w *work, ids []drift.ObjectID) erro
 	var mu sync.Mutex
 	refused := &drift.Rejected{Target: w.release.Target, Of: len(ids), Written: w.plan.Count(drift.Create)+w.plan.Count(drift.Configure)+w.plan.Count(drift.Recreate) > 1}
 	var failure error
-	err := each(ctx, c, ids, func(ctx context.Context, id drift.ObjectID) {
+	err := each(ctx, c.turns, ids, func(ctx context.Context, id drift.ObjectID) {
 		wanted := w.wanted[id]
 		err := c.writeOne(ctx, w, wanted)
 		mu.Lock()

@@ -61,11 +61,6 @@ type Options struct {
 }
 
 const (
-	// applying bounds the requests of all applies together. More does not make
-	// an API server faster, see DEPENDENCIES in the design.
-	applying = 16
-	// trying is how many of these may be trials.
-	trying = 12
 	// repairing and retrying are the workers that put drift back. What failed
 	// before is retried by workers of its own, so that a slow refusal never
 	// holds up what can be repaired.
@@ -112,11 +107,10 @@ type Cluster struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	requests chan struct{} // a slot for each request that an apply may make now
-	trials   chan struct{} // and for those that are trials
-	fresh    workqueue.TypedRateLimitingInterface[drift.ObjectID]
-	retry    workqueue.TypedRateLimitingInterface[drift.ObjectID]
-	notices  *notices
+	turns   *turns
+	fresh   workqueue.TypedRateLimitingInterface[drift.ObjectID]
+	retry   workqueue.TypedRateLimitingInterface[drift.ObjectID]
+	notices *notices
 
 	mu       sync.Mutex
 	closed   bool
@@ -223,8 +217,7 @@ func New(o Options) (*Cluster, error) {
 		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}},
 		ctx:         ctx,
 		stop:        stop,
-		requests:    make(chan struct{}, applying),
-		trials:      make(chan struct{}, trying),
+		turns:       &turns{closed: ctx.Done()},
 		fresh:       workqueue.NewTypedRateLimitingQueue(limits),
 		retry:       workqueue.NewTypedRateLimitingQueue(limits),
 		targets:     map[string]*target{},

@@ -46,6 +46,20 @@ func TestAnEditedObjectIsPutBackAndTheManagerNamed(t *testing.T) {
 	}
 }
 
+func TestAppliesStepAsideForEditsAndNotForThemselves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(configMap("a", "k", "1"))
+	w.apply(configMap("a", "k", "2"))
+	if !w.cluster.AsideUntil().IsZero() {
+		t.Error("an apply stepped aside for itself")
+	}
+	w.edit("ConfigMap/a", `{"data":{"k":"3"}}`)
+	if d := w.noticed(); w.cluster.AsideUntil().Before(d.SeenAt) {
+		t.Errorf("no apply would have stepped aside for %+v", d)
+	}
+}
+
 // catalogue 104
 func TestADeletedObjectIsMadeAgain(t *testing.T) {
 	t.Parallel()

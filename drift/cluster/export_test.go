@@ -11,3 +11,10 @@ func ToldUnwatchedAfter(d time.Duration) func(*Options) {
 func SplitInventories(bytes int) func(*Options) {
 	return func(o *Options) { o.inventoryPartBytes = bytes }
 }
+
+// AsideUntil is how long applies make few requests, for what drifted last.
+func (c *Cluster) AsideUntil() time.Time {
+	c.turns.mu.Lock()
+	defer c.turns.mu.Unlock()
+	return c.turns.until
+}

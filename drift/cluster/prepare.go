@@ -359,7 +359,7 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 		defer mu.Unlock()
 		w.live[id] = live
 	}
-	if err := each(ctx, c, left, func(ctx context.Context, id drift.ObjectID) {
+	if err := each(ctx, c.turns, left, func(ctx context.Context, id drift.ObjectID) {
 		object, k, err := c.find(ctx, kinds[gvkOf(id)], id)
 		switch {
 		case err != nil:

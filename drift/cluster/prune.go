@@ -167,7 +167,7 @@ func (c *Cluster) pruneAll(ctx context.Context, t *target, steps []drift.Step, w
 		for _, i := range byStage[stage] {
 			indexes[steps[i].Object] = i
 		}
-		err := each(ctx, c, deletions, func(ctx context.Context, d *deletion) {
+		err := each(ctx, c.turns, deletions, func(ctx context.Context, d *deletion) {
 			result, step := c.prune(context.WithoutCancel(ctx), d)
 			c.mu.Lock()
 			defer c.mu.Unlock()

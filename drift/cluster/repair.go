@@ -73,6 +73,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	k.busy = true
 	t, before, wanted, w, report := k.target, k.drifted, k.wanted(), k.watcher, k.target.mode == environments.DriftReport
 	check := k.check()
+	if k.urgent() {
+		c.turns.repair()
+	}
 	c.mu.Unlock()
 
 	if before == nil && live.State == drift.Present { // after a list, which keeps no objects
@@ -160,6 +163,13 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		// the same managedFields. There is nothing to tell people.
 		c.options.Log.Debug().Stringer("object", id).Str("target", k.target.name).Msg("took back fields whose values had not changed")
 	}
+}
+
+// urgent reports whether applies step aside for the repair of an object. They do
+// for drift that is new, not for what is refused or fought over: that may last,
+// and would slow them for as long. c.mu is held.
+func (k *kept) urgent() bool {
+	return k.target.mode != environments.DriftReport && !k.failing && !k.fight.Active()
 }
 
 // unclaimed looks at an object which is not seen, and makes sure that it is nobody

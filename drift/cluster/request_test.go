@@ -46,31 +46,3 @@ func TestWhichErrorsMayPass(t *testing.T) {
 		}
 	}
 }
-
-// What waits to be asked again leaves the API server to others: here there is one
-// slot, and what fails goes on failing until the other item had it.
-func TestWaitingToAskAgainHoldsNoSlot(t *testing.T) {
-	t.Parallel()
-	c := &Cluster{ctx: t.Context(), requests: make(chan struct{}, 1), trials: make(chan struct{}, 1)}
-	asked := make(chan struct{})
-	err := eachTrial(t.Context(), c, []bool{true, false}, func(ctx context.Context, fails bool) {
-		if !fails {
-			close(asked)
-			return
-		}
-		_, err := persist(ctx, func() (any, error) {
-			select {
-			case <-asked:
-				return nil, nil
-			default:
-				return nil, apierrors.NewServiceUnavailable("starting")
-			}
-		})
-		if err != nil {
-			t.Error("the other item had no slot:", err)
-		}
-	})
-	if err != nil || len(c.requests)+len(c.trials) > 0 {
-		t.Errorf("got %v, and %d slots are held", err, len(c.requests)+len(c.trials))
-	}
-}

@@ -25,7 +25,7 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 	refused := &drift.Rejected{Target: w.release.Target, Of: len(steps)}
 	conflict := &drift.Conflict{Target: w.release.Target}
 	var failure error
-	err := eachTrial(ctx, c, steps, func(ctx context.Context, step *drift.Step) {
+	err := eachTrial(ctx, c.turns, steps, func(ctx context.Context, step *drift.Step) {
 		wanted, k := w.wanted[step.Object], w.kinds[step.Object]
 		after, err := persist(ctx, func() (*unstructured.Unstructured, error) {
 			return c.tryPut(ctx, w.target, k, wanted)

@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// applying bounds the requests of all applies together. More does not make
+	// an API server faster, see DEPENDENCIES in the design.
+	applying = 16
+	// trying is how many of these may be trials: of a thousand targets the first
+	// are to get ready while the last are still tried.
+	trying = 12
+	// aside is how many they are while drift is put back, and for stepAside after
+	// it: changes by hand seldom come alone. It is never zero, so that an apply
+	// goes on whatever drifts, and however often.
+	aside     = 2
+	stepAside = time.Second
+)
+
+// turns are given to the requests of applies. Repairs need none and come first:
+// an API server that is busy with an apply answers everybody late, so when an
+// object drifts applies step aside, and what is under way ends.
+type turns struct {
+	closed <-chan struct{}
+
+	mu            sync.Mutex
+	given, trials int     // and how many of the given ones are trials
+	waiting       []*turn // in the order in which they came
+	until         time.Time
+	again         *time.Timer
+}
+
+// turn is that of one item of an apply. It goes with the item's context, so
+// that whatever waits may leave it to others; nil is none.
+type turn struct {
+	of    *turns
+	trial bool
+	held  bool
+	come  chan struct{}
+}
+
+type turnKey struct{}
+
+// repair says that a drifted object is being put back, or was. Drift that lasts
+// (a repair that is slow, refused, or undone again and again) is no reason to say so.
+func (t *turns) repair() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until = time.Now().Add(stepAside)
+	if t.again == nil {
+		t.again = time.AfterFunc(stepAside, t.resume)
+	}
+}
+
+// resume gives all turns again once nothing drifts.
+func (t *turns) resume() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if left := time.Until(t.until); left > 0 {
+		t.again.Reset(left)
+		return
+	}
+	t.again = nil
+	t.give()
+}
+
+// give gives turns to those who wait, as far as there are any. t.mu is held.
+func (t *turns) give() {
+	most := applying
+	if t.again != nil {
+		most = aside
+	}
+	for i := 0; i < len(t.waiting) && t.given < most; {
+		next := t.waiting[i]
+		if next.trial && t.trials == trying {
+			i++
+			continue
+		}
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+		t.given++
+		if next.trial {
+			t.trials++
+		}
+		close(next.come)
+	}
+}
+
+// back takes a turn back. t.mu is held.
+func (t *turns) back(from *turn) {
+	t.given--
+	if from.trial {
+		t.trials--
+	}
+	t.give()
+}
+
+// begin waits for the turn, and is false if there is no more use in that.
+func (t *turn) begin(ctx context.Context) bool {
+	if t == nil || t.held {
+		return true
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	t.of.mu.Lock()
+	t.come = make(chan struct{})
+	t.of.waiting = append(t.of.waiting, t)
+	t.of.give()
+	t.of.mu.Unlock()
+	select {
+	case <-t.come:
+		t.held = true
+		return true
+	case <-ctx.Done():
+	case <-t.of.closed:
+	}
+	t.of.mu.Lock()
+	defer t.of.mu.Unlock()
+	if i := slices.Index(t.of.waiting, t); i >= 0 {
+		t.of.waiting = slices.Delete(t.of.waiting, i, i+1)
+	} else { // it came at the last moment
+		t.of.back(t)
+	}
+	return false
+}
+
+func (t *turn) end() {
+	if t == nil || !t.held {
+		return
+	}
+	t.held = false
+	t.of.mu.Lock()
+	defer t.of.mu.Unlock()
+	t.of.back(t)
+}
+
+// each runs do for every item, as many at once as applies may make requests.
+func each[T any](ctx context.Context, t *turns, items []T, do func(context.Context, T)) error {
+	return eachOf(ctx, t, false, items, do)
+}
+
+// eachTrial is each for trials.
+func eachTrial[T any](ctx context.Context, t *turns, items []T, do func(context.Context, T)) error {
+	return eachOf(ctx, t, true, items, do)
+}
+
+func eachOf[T any](ctx context.Context, t *turns, trial bool, items []T, do func(context.Context, T)) error {
+	done := make(chan struct{}, len(items))
+	started := 0
+	for _, item := range items {
+		held := &turn{of: t, trial: trial}
+		if !held.begin(ctx) {
+			break
+		}
+		started++
+		go func() {
+			defer func() { held.end(); done <- struct{}{} }()
+			do(context.WithValue(ctx, turnKey{}, held), item)
+		}()
+	}
+	for range started {
+		<-done
+	}
+	if started < len(items) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return errClosed
+	}
+	return nil
+}
