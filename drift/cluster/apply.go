@@ -47,6 +47,7 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, terms drift.Te
 		return drift.Applied{}, err
 	}
 	defer func() { <-t.apply }()
+	ctx = c.turns.enter(ctx)
 	w, err := c.prepare(ctx, t, release, terms)
 	if err != nil {
 		return drift.Applied{}, located(err, release)

@@ -19,17 +19,26 @@ const (
 	// goes on whatever drifts, and however often.
 	aside     = 2
 	stepAside = time.Second
+	// stint is how many turns an apply has before those that came later have theirs.
+	stint = 32
 )
 
 // turns are given to the requests of applies. Repairs need none and come first:
 // an API server that is busy with an apply answers everybody late, so when an
 // object drifts applies step aside, and what is under way ends.
+//
+// Whichever apply came first goes first. Were the turns shared out among all, of
+// a hundred targets that change at once each would be written only when the last
+// was tried, and the cluster's controllers would have nothing to do until then.
+// A large apply goes to the end of the line after each stint, and so keeps
+// nobody waiting for long.
 type turns struct {
 	closed <-chan struct{}
 
 	mu            sync.Mutex
 	given, trials int     // and how many of the given ones are trials
-	waiting       []*turn // in the order in which they came
+	waiting       []*turn // by their places, then in the order in which they came
+	places        uint64  // that were taken so far
 	until         time.Time
 	again         *time.Timer
 }
@@ -38,12 +47,52 @@ type turns struct {
 // that whatever waits may leave it to others; nil is none.
 type turn struct {
 	of    *turns
+	place uint64
 	trial bool
 	held  bool
 	come  chan struct{}
 }
 
 type turnKey struct{}
+
+// line is an apply's place in the line, for some more turns. It goes with the
+// context of the apply; what has none takes a place for each turn.
+type line struct {
+	place uint64
+	left  int
+}
+
+type lineKey struct{}
+
+// enter gives an apply its place.
+func (t *turns) enter(ctx context.Context) context.Context {
+	l := &line{}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.renew(t)
+	return context.WithValue(ctx, lineKey{}, l)
+}
+
+// renew goes to the end of the line. turns.mu is held.
+func (l *line) renew(t *turns) {
+	t.places++
+	l.place, l.left = t.places, stint
+}
+
+// next is the place of an apply's next turn.
+func (t *turns) next(ctx context.Context) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l, ok := ctx.Value(lineKey{}).(*line)
+	if !ok {
+		l = &line{}
+	}
+	if l.left == 0 {
+		l.renew(t)
+	}
+	l.left--
+	return l.place
+}
 
 // repair says that a drifted object is being put back, or was. Drift that lasts
 // (a repair that is slow, refused, or undone again and again) is no reason to say so.
@@ -108,7 +157,11 @@ func (t *turn) begin(ctx context.Context) bool {
 	}
 	t.of.mu.Lock()
 	t.come = make(chan struct{})
-	t.of.waiting = append(t.of.waiting, t)
+	behind := len(t.of.waiting)
+	for behind > 0 && t.of.waiting[behind-1].place > t.place {
+		behind--
+	}
+	t.of.waiting = slices.Insert(t.of.waiting, behind, t)
 	t.of.give()
 	t.of.mu.Unlock()
 	select {
@@ -152,7 +205,7 @@ func eachOf[T any](ctx context.Context, t *turns, trial bool, items []T, do func
 	done := make(chan struct{}, len(items))
 	started := 0
 	for _, item := range items {
-		held := &turn{of: t, trial: trial}
+		held := &turn{of: t, place: t.next(ctx), trial: trial}
 		if !held.begin(ctx) {
 			break
 		}

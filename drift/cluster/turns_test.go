@@ -56,6 +56,41 @@ func TestAppliesMakeSoManyRequestsAtOnce(t *testing.T) {
 	})
 }
 
+// Of many applies the first are done while the last still wait, and a small one
+// does not wait for a large one to end.
+func TestWhoeverCameFirstIsDoneFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := &turns{closed: t.Context().Done()}
+		begun := time.Now()
+		apply := func(objects int) <-chan time.Duration {
+			took := make(chan time.Duration, 1)
+			go func() {
+				ctx, items := turns.enter(t.Context()), make([]int, objects)
+				request := func(context.Context, int) { time.Sleep(time.Second) }
+				if err := errors.Join(eachTrial(ctx, turns, items, request), each(ctx, turns, items, request)); err != nil {
+					t.Error(err)
+				}
+				took <- time.Since(begun)
+			}()
+			synctest.Wait()
+			return took
+		}
+		large := apply(1000)
+		var small []<-chan time.Duration
+		for range 60 {
+			small = append(small, apply(4))
+		}
+		first, last, all := <-small[0], <-small[59], <-large
+		if within := 2 * (stint/trying + 2) * time.Second; first > within {
+			t.Errorf("a small apply that came after a large one took %s, more than %s", first, within)
+		}
+		if first > last/4 || last > all/4 {
+			t.Errorf("the first of the small ones was done after %s, the last after %s, the large one after %s", first, last, all)
+		}
+	})
+}
+
 // An apply makes few requests from the moment when an object drifts, and all
 // again when nothing drifted for a while, whatever has become of the repair.
 func TestApplyStepsAsideForRepairs(t *testing.T) {
