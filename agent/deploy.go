@@ -237,7 +237,29 @@ func (a *Agent) notice(n drift.Notice) {
 	if d := n.Drift; d != nil {
 		a.tellDrift(n.Target, *d)
 	}
+	if n.Own != nil {
+		a.tellOwn(n.Target, *n.Own)
+	}
 	a.board.notice(n)
+}
+
+// tellOwn logs what became of what the agent keeps about itself.
+func (a *Agent) tellOwn(t environments.Target, o drift.Own) {
+	log := a.log.With().Str("target", t.String()).Strs("objects", o.Written).Logger()
+	for _, lost := range o.Lost {
+		log.Error().Err(lost).Msg("somebody deleted or damaged a good release, and it cannot be had again: nothing returns to it")
+	}
+	switch {
+	case o.Fight == drift.FightBegan:
+		log.Warn().Int("corrections", o.Corrections).Msg("somebody deletes or edits each time what the agent keeps about itself; from now on it is written again ever more seldom, until they stop")
+	case o.Fight == drift.FightEnded:
+		log.Info().Int("corrections", o.Corrections).Msg("what the agent keeps about itself has held: the fight is over")
+	case len(o.Written) > 0:
+		log.Warn().Msg("somebody deleted or edited what the agent keeps about itself; it is written again")
+	}
+	if o.Err != nil {
+		log.Warn().Err(o.Err).Msg("what the agent keeps about itself could not be looked after; it is tried again")
+	}
 }
 
 func (a *Agent) tellDrift(t environments.Target, d drift.Drift) {

@@ -7,7 +7,7 @@ import (
 )
 
 // Notice is what watching the live objects of a target found, or what a person
-// asks of it. Exactly one of Health, Drift and Rollback is set.
+// asks of it. Exactly one of Health, Drift, Rollback and Own is set.
 type Notice struct {
 	Target  environments.Target
 	Release string // the digest of the release that is being kept
@@ -15,6 +15,8 @@ type Notice struct {
 	Drift   *Drift
 	// Rollback is to be answered (cluster.Answer).
 	Rollback *RollbackRequest
+	// Own is about what the agent keeps of the target in its own namespace.
+	Own *Own
 }
 
 // Drift is one object that differed from the release, and what was done.

@@ -81,11 +81,16 @@ func (c *Cluster) Note(ctx context.Context, a drift.Accepted) error {
 // name that this one has, as anybody may edit an annotation.
 func (c *Cluster) targetOf(name string, known *stored) (environments.Target, bool) {
 	for _, text := range []string{known.object.Annotations[annotationFor], known.inventory.Target} {
-		environment, application, _ := strings.Cut(text, "/")
-		t := environments.Target{Environment: environment, Application: application}
-		if environment != "" && inventoryName(drift.MarkFor(c.options.Owner, t)) == name {
+		t := targetNamed(text)
+		if t.Environment != "" && inventoryName(drift.MarkFor(c.options.Owner, t)) == name {
 			return t, true
 		}
 	}
 	return environments.Target{}, false
+}
+
+// targetNamed is the target that an annotation names, as people type it.
+func targetNamed(text string) environments.Target {
+	environment, application, _ := strings.Cut(text, "/")
+	return environments.Target{Environment: environment, Application: application}
 }

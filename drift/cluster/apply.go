@@ -429,5 +429,11 @@ func (c *Cluster) finish(ctx context.Context, w *work) error {
 	c.watchPods(t, nil)
 	c.notices.healthChanged(t)
 	c.mu.Unlock()
-	return c.store(ctx, t)
+	if err := c.store(ctx, t); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lookAfter(t)
+	return nil
 }

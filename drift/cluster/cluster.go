@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -102,6 +103,7 @@ type Cluster struct {
 	mapper      meta.RESTMapper
 	inventories inventories
 	releases    releases
+	upkeep      upkeep
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -197,6 +199,10 @@ func New(o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
+	partial, err := metadata.NewForConfigAndClient(config, http)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
 
 	others, err := writers(config, o.Environments)
 	if err != nil {
@@ -213,20 +219,24 @@ func New(o Options) (*Cluster, error) {
 		writers:     others,
 		discovery:   disco,
 		mapper:      mapper,
-		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, partBytes: cmp.Or(o.inventoryPartBytes, inventoryPartBytes), log: o.Log, busy: map[string]*sync.Mutex{}},
-		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}},
-		ctx:         ctx,
-		stop:        stop,
-		turns:       &turns{closed: ctx.Done()},
-		fresh:       workqueue.NewTypedRateLimitingQueue(limits),
-		retry:       workqueue.NewTypedRateLimitingQueue(limits),
-		targets:     map[string]*target{},
-		watchers:    map[schema.GroupVersionResource]*watcher{},
-		kept:        map[drift.ObjectID]*kept{},
-		claims:      map[drift.ObjectID]*target{},
-		deleting:    map[drift.ObjectID]*deletion{},
-		pods:        map[string]*podWatch{},
-		waiting:     map[*waiter]struct{}{},
+		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, partBytes: cmp.Or(o.inventoryPartBytes, inventoryPartBytes), log: o.Log, busy: map[string]*sync.Mutex{}, seen: map[string]sighting{}, sure: map[string]string{}},
+		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}, seen: map[string]sighting{}, parts: map[string]*goodPart{}},
+		upkeep: upkeep{
+			metadata: partial, queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[ownID](firstRetry, lastRetry)),
+			of: map[ownID]*target{}, fights: map[ownID]*drift.Fight{}, failing: map[ownID]bool{},
+		},
+		ctx:      ctx,
+		stop:     stop,
+		turns:    &turns{closed: ctx.Done()},
+		fresh:    workqueue.NewTypedRateLimitingQueue(limits),
+		retry:    workqueue.NewTypedRateLimitingQueue(limits),
+		targets:  map[string]*target{},
+		watchers: map[schema.GroupVersionResource]*watcher{},
+		kept:     map[drift.ObjectID]*kept{},
+		claims:   map[drift.ObjectID]*target{},
+		deleting: map[drift.ObjectID]*deletion{},
+		pods:     map[string]*podWatch{},
+		waiting:  map[*waiter]struct{}{},
 	}
 	c.notices = newNotices(c)
 	c.running.Go(c.notices.run)
@@ -266,6 +276,7 @@ func (c *Cluster) Close() {
 	c.stop()
 	c.fresh.ShutDown()
 	c.retry.ShutDown()
+	c.upkeep.queue.ShutDown()
 	c.notices.close()
 	c.running.Wait()
 }

@@ -18,3 +18,16 @@ func (c *Cluster) AsideUntil() time.Time {
 	defer c.turns.mu.Unlock()
 	return c.turns.until
 }
+
+// SeesParts reports whether watching has shown as many Secrets with releases.
+func (c *Cluster) SeesParts(n int) bool {
+	c.releases.mu.Lock()
+	defer c.releases.mu.Unlock()
+	seen := 0
+	for _, p := range c.releases.parts {
+		if c.releases.listed && p.seen.version != "" && !p.seen.gone {
+			seen++
+		}
+	}
+	return seen == n
+}

@@ -53,6 +53,10 @@ type inventories struct {
 	unsure map[string]drift.Inventory
 	// surplus are ConfigMaps that no inventory may need any more, by its name.
 	surplus map[string][]string
+	// seen are the ConfigMaps as they were last seen, and sure the versions of parts
+	// that hold what was written.
+	seen map[string]sighting
+	sure map[string]string
 	// busy has those that are being read or written. One target never waits for
 	// another.
 	busy map[string]*sync.Mutex
@@ -94,10 +98,21 @@ type stored struct {
 	inventory drift.Inventory
 	object    *corev1.ConfigMap // without data and managedFields
 	parts     []drift.Part      // that it is in; none: it is whole
+	content   drift.Digest      // of what the object holds
+	// unsaved says that somebody edited or deleted the object, or a part.
+	unsaved bool
 	// err says that an inventory must not be used or replaced.
 	err error
 	// stale says that somebody else wrote it, so it must be read again first.
 	stale bool
+}
+
+// version is that of the ConfigMap, empty if there is none.
+func (s *stored) version() string {
+	if s.object == nil {
+		return ""
+	}
+	return s.object.ResourceVersion
 }
 
 var errStale = errors.New("its inventory was written by somebody else meanwhile, and nothing is done on an old view; the next apply reads it again")
@@ -207,7 +222,7 @@ func (s *inventories) read(ctx context.Context, name string) (*stored, error) {
 // and the release no longer has stays in the cluster.
 func (s *inventories) take(object *corev1.ConfigMap, parts map[string][]byte) *stored {
 	inv, in, err := drift.DecodeInventory(object.BinaryData[inventoryKey], func(name string) []byte { return parts[name] })
-	known := &stored{inventory: inv, parts: in}
+	known := &stored{inventory: inv, parts: in, content: drift.DigestOf(string(object.BinaryData[inventoryKey]))}
 	switch {
 	case errors.Is(err, drift.ErrInventoryFormat):
 		known.err = fmt.Errorf("ConfigMap %s/%s: %w", s.namespace, object.Name, err)
@@ -238,14 +253,14 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 		return known.err
 	case known.stale:
 		return fmt.Errorf("%s: %w", t.name, errStale)
-	case known.inventory.Equal(inv):
+	case known.inventory.Equal(inv) && !known.unsaved:
 		return nil
 	}
 	// Once begun it is not ended by a newer commit: whether it was stored must be known.
 	ctx = context.WithoutCancel(ctx)
-	next, err := s.write(ctx, t, name, known, inv)
-	if known != nil && apierrors.IsNotFound(err) { // deleted by hand; memory has it all
-		next, err = s.write(ctx, t, name, nil, inv)
+	next, err := s.write(ctx, t.name, name, known, inv)
+	if known != nil && (apierrors.IsNotFound(err) || apierrors.IsConflict(err)) { // memory has it all
+		next, err = s.writeOver(ctx, t.name, name, known, inv, err)
 	}
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
@@ -262,6 +277,22 @@ func (s *inventories) save(ctx context.Context, t *target, inv drift.Inventory) 
 	s.set(name, next)
 	s.sweep(ctx, name, next.parts)
 	return nil
+}
+
+// writeOver stores an inventory after somebody deleted or edited what is known by
+// hand. What another process of the agent wrote stays, and the conflict with it. It is locked.
+func (s *inventories) writeOver(ctx context.Context, of, name string, known *stored, inv drift.Inventory, conflict error) (*stored, error) {
+	now, err := s.regard(ctx, name, known)
+	switch {
+	case err != nil:
+		return nil, err
+	case now == nil:
+		return nil, conflict
+	}
+	if err := s.wholeParts(ctx, now); err != nil {
+		return nil, err
+	}
+	return s.write(ctx, of, name, now, inv)
 }
 
 // settle finds out whether what was sent is stored, where no answer told. What
@@ -292,18 +323,19 @@ func (s *inventories) settle(ctx context.Context, name string) error {
 }
 
 // write stores an inventory in place of a known one, or of none.
-func (s *inventories) write(ctx context.Context, t *target, name string, known *stored, inv drift.Inventory) (*stored, error) {
+func (s *inventories) write(ctx context.Context, of, name string, known *stored, inv drift.Inventory) (*stored, error) {
 	next := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	var before []drift.Part
 	if known != nil {
 		next, before = known.object.DeepCopy(), known.parts
 	}
-	content, parts, err := s.writeParts(ctx, t, name, before, inv)
+	content, parts, err := s.writeParts(ctx, of, name, before, inv)
 	if err != nil {
 		return nil, err
 	}
 	next.Labels = with(next.Labels, labelInventory, s.agent)
-	next.Annotations = with(next.Annotations, annotationFor, t.name)
+	digest := drift.DigestOf(string(content))
+	next.Annotations = with(with(next.Annotations, annotationFor, of), annotationContent, string(digest))
 	next.BinaryData = map[string][]byte{inventoryKey: content}
 
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -318,7 +350,7 @@ func (s *inventories) write(ctx context.Context, t *target, name string, known *
 		return nil, err
 	}
 	written.BinaryData, written.ManagedFields = nil, nil
-	return &stored{inventory: inv.Clone(), object: written, parts: parts}, nil
+	return &stored{inventory: inv.Clone(), object: written, parts: parts, content: digest}, nil
 }
 
 func with(m map[string]string, key, value string) map[string]string {

@@ -33,8 +33,11 @@ func (s *inventories) listParts(ctx context.Context) (map[string][]byte, error) 
 		return nil, fmt.Errorf("reading the parts of inventories in namespace %s: %w", s.namespace, err)
 	}
 	parts := make(map[string][]byte, len(list.Items))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, part := range list.Items {
 		parts[part.Name] = part.BinaryData[inventoryKey]
+		s.sure[part.Name] = part.ResourceVersion
 	}
 	return parts, nil
 }
@@ -44,11 +47,11 @@ func (s *inventories) readParts(ctx context.Context, head *corev1.ConfigMap) (ma
 	parts := map[string][]byte{}
 	var failure error
 	_, _, _ = drift.DecodeInventory(head.BinaryData[inventoryKey], func(name string) []byte {
-		part, err := s.configMaps.Get(ctx, name, metav1.GetOptions{})
+		part, err := s.getPart(ctx, name)
 		if err != nil {
-			if !apierrors.IsNotFound(err) {
-				failure = fmt.Errorf("reading a part of an inventory, ConfigMap %s/%s: %w", s.namespace, name, err)
-			}
+			failure = err
+		}
+		if part == nil {
 			return nil
 		}
 		parts[name] = part.BinaryData[inventoryKey]
@@ -57,9 +60,26 @@ func (s *inventories) readParts(ctx context.Context, head *corev1.ConfigMap) (ma
 	return parts, failure
 }
 
+// getPart reads a part; nil is none.
+func (s *inventories) getPart(ctx context.Context, name string) (*corev1.ConfigMap, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	part, err := s.configMaps.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading a part of an inventory, ConfigMap %s/%s: %w", s.namespace, name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sure[name] = part.ResourceVersion
+	return part, nil
+}
+
 // writeParts writes what differs from the parts before, and returns what the
 // inventory's own ConfigMap holds.
-func (s *inventories) writeParts(ctx context.Context, t *target, name string, before []drift.Part, inv drift.Inventory) (content []byte, parts []drift.Part, err error) {
+func (s *inventories) writeParts(ctx context.Context, of, name string, before []drift.Part, inv drift.Inventory) (content []byte, parts []drift.Part, err error) {
 	packed, err := inv.Pack(len(before), s.partBytes)
 	if err != nil {
 		return nil, nil, err
@@ -82,7 +102,7 @@ func (s *inventories) writeParts(ctx context.Context, t *target, name string, be
 		s.mu.Lock()
 		s.spare(name, p.Name)
 		s.mu.Unlock()
-		if err := s.createPart(ctx, t, p, content); err != nil {
+		if err := s.createPart(ctx, of, p, content); err != nil {
 			return nil, nil, err
 		}
 		parts = append(parts, p)
@@ -91,18 +111,24 @@ func (s *inventories) writeParts(ctx context.Context, t *target, name string, be
 	return content, parts, err
 }
 
-func (s *inventories) createPart(ctx context.Context, t *target, p drift.Part, content []byte) error {
+func (s *inventories) createPart(ctx context.Context, of string, p drift.Part, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	fixed := true
-	_, err := s.configMaps.Create(ctx, &corev1.ConfigMap{
+	created, err := s.configMaps.Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: p.Name, Labels: map[string]string{labelInventoryPart: s.agent}, Annotations: map[string]string{annotationFor: t.name},
+			Name: p.Name, Labels: map[string]string{labelInventoryPart: s.agent}, Annotations: map[string]string{annotationFor: of},
 		},
 		Immutable:  &fixed, // a changed part is another one
 		BinaryData: map[string][]byte{inventoryKey: content},
 	}, metav1.CreateOptions{FieldManager: drift.FieldManager})
-	return err
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sure[p.Name] = created.ResourceVersion
+	return nil
 }
 
 // spare notes a part that the inventory may not need once it is written next.
@@ -132,7 +158,12 @@ func (s *inventories) sweep(ctx context.Context, name string, used []drift.Part)
 		cancel()
 		if err != nil && !apierrors.IsNotFound(err) {
 			failure, left = err, append(left, part)
+			continue
 		}
+		s.mu.Lock()
+		delete(s.sure, part)
+		delete(s.seen, part)
+		s.mu.Unlock()
 	}
 	if failure == nil {
 		return

@@ -29,7 +29,7 @@ func TestAnInventoryOfTenThousandObjectsIsStored(t *testing.T) {
 	namespace := plane.Namespace(t)
 	maps := core.ConfigMaps(namespace)
 	process := func() *inventories {
-		return &inventories{configMaps: maps, namespace: namespace, agent: "pawl", partBytes: inventoryPartBytes, log: zerolog.New(zerolog.NewTestWriter(t)), busy: map[string]*sync.Mutex{}}
+		return &inventories{configMaps: maps, namespace: namespace, agent: "pawl", partBytes: inventoryPartBytes, log: zerolog.New(zerolog.NewTestWriter(t)), busy: map[string]*sync.Mutex{}, seen: map[string]sighting{}, sure: map[string]string{}}
 	}
 	mark := drift.MarkFor("pawl", environments.Target{Environment: "production", Application: "web"})
 	web := &target{name: "production/web", mark: mark}

@@ -41,6 +41,12 @@ func (n *notices) drifted(t *target, d drift.Drift) {
 	n.signal()
 }
 
+// tended queues a notice about what the agent keeps about itself. c.mu is held.
+func (n *notices) tended(t *target, o drift.Own) {
+	n.drifts = append(n.drifts, drift.Notice{Target: t.Target, Release: t.release, Own: &o})
+	n.signal()
+}
+
 // healthChanged queues a look at a target's health. c.mu is held.
 func (n *notices) healthChanged(t *target) {
 	n.dirty[t] = true

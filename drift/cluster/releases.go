@@ -21,11 +21,14 @@ import (
 )
 
 const (
-	labelGoodOf   = "pawl.dev/good-of" // the agent
+	labelGoodOf   = "pawl.dev/good-of"      // the agent
+	labelGoodPart = "pawl.dev/good-part-of" // the agent
 	goodPrefix    = "pawl-good-"
 	goodIndexKey  = "index.json"
 	goodPartKey   = "release.json.gz.part"
 	goodPartBytes = 900 << 10 // the API server takes 1 MiB with everything around it
+	// annotationContent notes the digest of what one of the agent's own objects holds.
+	annotationContent = "pawl.dev/content"
 	// goodKept is how many good releases are kept of each target.
 	goodKept = 3
 )
@@ -34,7 +37,8 @@ const (
 // back from, in Secrets of the agent's namespace: releases hold Secrets. A
 // small index names the releases; each of these is in Secrets of its own,
 // which are written before the index names them and deleted after it no
-// longer does. The indexes of all targets are read once, in one request.
+// longer does. The indexes of all targets are read once, in one request, and
+// what others do to any of these Secrets is watched, see tendReleases.
 type releases struct {
 	secrets   corev1client.SecretInterface
 	namespace string
@@ -45,7 +49,7 @@ type releases struct {
 	writing chan struct{}
 
 	mu    sync.Mutex
-	known map[string]*goodIndex // by the Secret's name; nil: not read yet, one or all
+	known map[string]*goodIndex // by the Secret's name; nil: not read yet
 	// busy has those whose index is being read or changed. One target never waits
 	// for another.
 	busy map[string]*sync.Mutex
@@ -53,6 +57,11 @@ type releases struct {
 	watched bool
 	// asked are the requests that were handed on, by the index's name.
 	asked map[string]string
+	// seen are the indexes as they were last seen, and parts the Secrets of the
+	// releases, once listed says that all of these are known.
+	seen   map[string]sighting
+	parts  map[string]*goodPart
+	listed bool
 }
 
 // storingReleases is how many releases are stored at once.
@@ -76,7 +85,19 @@ type goodIndex struct {
 	Target   string         `json:"target"`
 	Releases []goodEntry    `json:"releases"`
 	Hold     *drift.Hold    `json:"hold,omitempty"`
-	object   *corev1.Secret // without data and managedFields
+	object   *corev1.Secret // without data and managedFields; nil: there is none
+	content  drift.Digest   // of what was stored last; empty: nothing
+	// unsaved says that the Secret holds something else, and stale that it was
+	// written by others since: it is looked at first.
+	unsaved, stale bool
+}
+
+// version is that of the Secret, empty if there is none.
+func (i *goodIndex) version() string {
+	if i.object == nil {
+		return ""
+	}
+	return i.object.ResourceVersion
 }
 
 // without is the releases but one, in a list of its own.
@@ -89,10 +110,12 @@ type goodEntry struct {
 	Commit gitsync.Commit `json:"commit"`
 	At     time.Time      `json:"at"`
 	Parts  []string       `json:"parts"` // the names of the Secrets
+	// Content is the digest of what all of them hold together.
+	Content drift.Digest `json:"content,omitempty"`
 }
 
 // Remember keeps a release that was healthy. One that is kept as the newest
-// already costs nothing.
+// already, and is whole, costs nothing.
 func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	r := &c.releases
 	name := goodName(c.options.Owner, g.Release.Target)
@@ -101,7 +124,9 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	if err != nil {
 		return err
 	}
-	if len(index.Releases) > 0 && index.Releases[0].Digest == g.Release.Digest {
+	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest })
+	whole := at >= 0 && c.isWhole(ctx, index.Releases[at])
+	if at == 0 && whole {
 		return nil
 	}
 	select {
@@ -111,7 +136,7 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 		return ctx.Err()
 	}
 	var entry goodEntry
-	if at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest }); at >= 0 {
+	if whole {
 		entry = index.Releases[at]
 		entry.At = g.At
 	} else if entry, err = r.write(ctx, name, g); err != nil {
@@ -157,7 +182,7 @@ func (c *Cluster) Discard(ctx context.Context, t environments.Target, release st
 func (c *Cluster) removeParts(ctx context.Context, gone []goodEntry) {
 	for _, e := range gone {
 		for _, part := range e.Parts {
-			if err := c.releases.secrets.Delete(ctx, part, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			if err := c.releases.remove(ctx, part); err != nil {
 				c.options.Log.Warn().Err(err).Str("secret", part).Msg("a release that is no longer kept could not be removed")
 			}
 		}
@@ -180,9 +205,13 @@ func (c *Cluster) Good(ctx context.Context, t environments.Target) ([]drift.Good
 	for _, e := range index.Releases {
 		g, err := r.read(ctx, e)
 		var lost *drift.Lost
+		if errors.As(err, &lost) { // it may have been deleted just now
+			g, err = r.readMended(ctx, name, t, e)
+		}
 		switch {
 		case errors.As(err, &lost):
 			problems = append(problems, lost)
+			c.doubt(name, e)
 			continue
 		case err != nil:
 			problems = append(problems, fmt.Errorf("%s: the good release of %s: %w", t, e.Commit.Short(), err))
@@ -261,34 +290,60 @@ func (c *Cluster) goodIndex(ctx context.Context, name string, t environments.Tar
 	switch {
 	case !ok:
 		return &goodIndex{Target: t.String()}, nil
-	case index == nil:
-		return r.readIndex(ctx, name, t)
+	case index.stale:
+		return r.refresh(ctx, name, index)
 	}
 	return index, nil
 }
 
-// readIndex reads an index that somebody else wrote. It is locked.
-func (r *releases) readIndex(ctx context.Context, name string, t environments.Target) (*goodIndex, error) {
+// refresh looks at an index that others wrote or deleted. What memory knows stays,
+// unless another process of the agent wrote it. It is locked.
+func (r *releases) refresh(ctx context.Context, name string, known *goodIndex) (*goodIndex, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	index := &goodIndex{}
+	next := *known
+	next.stale = false
 	object, err := r.secrets.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		index.Target = t.String()
+		next.object, next.unsaved = nil, known.content != ""
 	case err != nil:
-		return nil, fmt.Errorf("%s: reading which releases were good (Secret %s/%s): %w", t, r.namespace, name, err)
+		return nil, fmt.Errorf("%s: reading which releases were good (Secret %s/%s): %w", known.Target, r.namespace, name, err)
 	default:
-		if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
-			index = &goodIndex{Target: t.String()} // written anew with the next good release
+		stored := drift.OwnStored{There: true, Content: contentOf(object), Noted: drift.Digest(object.Annotations[annotationContent])}
+		switch drift.TendOwn(known.content, stored) {
+		case drift.UpkeepNone:
+			next.unsaved = false
+		case drift.UpkeepWrite:
+			next.unsaved = true
+		case drift.UpkeepTake:
+			taken, err := takeIndex(object)
+			if err != nil {
+				taken = &goodIndex{Target: known.Target} // written anew with the next good release
+			}
+			next = *taken
 		}
 		object.Data, object.ManagedFields = nil, nil
-		index.object = object
+		next.object = object
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known[name] = index
+	r.known[name] = &next
+	return &next, nil
+}
+
+// takeIndex reads an index.
+func takeIndex(object *corev1.Secret) (*goodIndex, error) {
+	index := &goodIndex{}
+	if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
+		return nil, err
+	}
+	index.content = contentOf(object)
 	return index, nil
+}
+
+func contentOf(object *corev1.Secret) drift.Digest {
+	return drift.DigestOf(string(object.Data[goodIndexKey]))
 }
 
 func (r *releases) list(ctx context.Context) error {
@@ -301,9 +356,9 @@ func (r *releases) list(ctx context.Context) error {
 	known := map[string]*goodIndex{}
 	for i := range list.Items {
 		object := &list.Items[i]
-		index := &goodIndex{}
-		if err := json.Unmarshal(object.Data[goodIndexKey], index); err != nil {
-			continue // as if there were none: it is written anew with the next good release
+		index, err := takeIndex(object)
+		if err != nil {
+			continue // as if there were none: it is written anew
 		}
 		object.Data, object.ManagedFields = nil, nil
 		index.object = object
@@ -313,63 +368,8 @@ func (r *releases) list(ctx context.Context) error {
 	return nil
 }
 
-// write stores a release in Secrets of its own.
-func (r *releases) write(ctx context.Context, name string, g drift.Good) (goodEntry, error) {
-	content, err := g.Encode()
-	if err != nil {
-		return goodEntry{}, err
-	}
-	entry := goodEntry{Digest: g.Release.Digest, Commit: g.Release.Commit, At: g.At}
-	id := string(drift.DigestOf(g.Release.Digest)[:10])
-	for part := range slices.Chunk(content, goodPartBytes) {
-		secret := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%s-%d", name, id, len(entry.Parts)), Annotations: map[string]string{annotationFor: g.Release.Target.String()}},
-			Type:       "pawl.dev/release", Data: map[string][]byte{goodPartKey: part},
-		}
-		if err := r.put(ctx, secret); err != nil {
-			return goodEntry{}, fmt.Errorf("%s: storing a good release (Secret %s/%s): %w", g.Release.Target, r.namespace, secret.Name, err)
-		}
-		entry.Parts = append(entry.Parts, secret.Name)
-	}
-	return entry, nil
-}
-
-// put creates a Secret, or replaces what a crash may have left of it.
-func (r *releases) put(ctx context.Context, secret *corev1.Secret) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	_, err := r.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: drift.FieldManager})
-	if apierrors.IsAlreadyExists(err) {
-		_, err = r.secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: drift.FieldManager})
-	}
-	return err
-}
-
-func (r *releases) read(ctx context.Context, e goodEntry) (drift.Good, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	var content []byte
-	for _, part := range e.Parts {
-		secret, err := r.secrets.Get(ctx, part, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return drift.Good{}, &drift.Lost{Commit: e.Commit, Err: fmt.Errorf("the Secret %s/%s is gone", r.namespace, part)}
-		}
-		if err != nil {
-			return drift.Good{}, fmt.Errorf("reading Secret %s/%s: %w", r.namespace, part, err)
-		}
-		content = append(content, secret.Data[goodPartKey]...)
-	}
-	g, err := drift.DecodeGood(content)
-	if err == nil && g.Release.Digest != e.Digest {
-		err = errors.New("it is another release than the index says")
-	}
-	if err != nil {
-		return drift.Good{}, &drift.Lost{Commit: e.Commit, Err: err}
-	}
-	return g, nil
-}
-
-// save stores an index that nobody else has. Whoever wrote it meanwhile wins, and is read.
+// save stores an index in place of the one that is known. Where others wrote it
+// meanwhile it fails, and theirs is looked at next. It is locked.
 func (r *releases) save(ctx context.Context, name string, index *goodIndex) error {
 	text, err := json.Marshal(index)
 	if err != nil {
@@ -379,8 +379,9 @@ func (r *releases) save(ctx context.Context, name string, index *goodIndex) erro
 	if index.object != nil {
 		next = index.object
 	}
+	content := drift.DigestOf(string(text))
 	next.Labels = with(next.Labels, labelGoodOf, r.agent)
-	next.Annotations = with(next.Annotations, annotationFor, index.Target)
+	next.Annotations = with(with(next.Annotations, annotationFor, index.Target), annotationContent, string(content))
 	next.Data = map[string][]byte{goodIndexKey: text}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -389,6 +390,8 @@ func (r *releases) save(ctx context.Context, name string, index *goodIndex) erro
 		written, err = r.secrets.Update(ctx, next, metav1.UpdateOptions{FieldManager: drift.FieldManager})
 		if apierrors.IsNotFound(err) { // deleted by hand; memory has it all
 			next.ResourceVersion, next.UID = "", ""
+			delete(next.Annotations, annotationRequest) // went with it
+			delete(next.Annotations, annotationAnswer)
 		}
 	}
 	if next.ResourceVersion == "" {
@@ -397,13 +400,18 @@ func (r *releases) save(ctx context.Context, name string, index *goodIndex) erro
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		r.known[name] = nil
+		overtaken := goodIndex{Target: index.Target}
+		if known := r.known[name]; known != nil {
+			overtaken = *known
+		}
+		overtaken.stale = true
+		r.known[name] = &overtaken
 	}
 	if err != nil {
 		return fmt.Errorf("%s: storing which releases were good (Secret %s/%s): %w", index.Target, r.namespace, name, err)
 	}
 	written.Data, written.ManagedFields = nil, nil
-	index.object = written
+	index.object, index.content, index.unsaved = written, content, false
 	r.known[name] = index
 	return nil
 }

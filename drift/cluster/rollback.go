@@ -6,15 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -34,6 +38,9 @@ const (
 // ErrNoRollback says that there is nothing to ask the agent for.
 var ErrNoRollback = errors.New("no good release of it is kept in this cluster")
 
+// errRequestGone says that a request went with its Secret.
+var errRequestGone = errors.New("somebody deleted the Secret, and the request with it, which the agent may have seen or not; look at `pawl status` and ask again")
+
 // AskRollback asks the agent of this namespace for a rollback, waits until it
 // has answered, and returns its answer. It writes as whoever Options.Config is.
 func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, request drift.RollbackRequest) (string, error) {
@@ -44,6 +51,7 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 		return "", err
 	}
 	secrets := c.releases.secrets
+	var uid types.UID
 	for {
 		secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -59,6 +67,7 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 		}
 		secret.Annotations = with(secret.Annotations, annotationRequest, string(text))
 		delete(secret.Annotations, annotationAnswer)
+		uid = secret.UID
 		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: "pawl-rollback"})
 		if apierrors.IsConflict(err) {
 			continue
@@ -72,6 +81,9 @@ func (c *Cluster) AskRollback(ctx context.Context, t environments.Target, reques
 	began := time.Now()
 	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && secret.UID != uid {
+			return false, errRequestGone
+		}
 		if err != nil {
 			return false, err
 		}
@@ -145,16 +157,46 @@ type requestStore struct{ c *Cluster }
 
 var _ cache.ReflectorStore = requestStore{}
 
-func (s requestStore) Add(object any) error    { s.c.take(object); return nil }
-func (s requestStore) Update(object any) error { s.c.take(object); return nil }
-func (s requestStore) Delete(any) error        { return nil }
+func (s requestStore) Add(object any) error    { return s.event(object, false) }
+func (s requestStore) Update(object any) error { return s.event(object, false) }
+func (s requestStore) Delete(object any) error { return s.event(object, true) }
 func (s requestStore) Resync() error           { return nil }
 
-func (s requestStore) Replace(objects []any, _ string) error {
-	for _, o := range objects {
-		s.c.take(o)
+func (s requestStore) event(object any, gone bool) error {
+	o, err := meta.Accessor(object)
+	if err != nil {
+		return err
+	}
+	s.c.sawIndex(o.GetName(), sighting{o.GetResourceVersion(), gone})
+	if gone {
+		s.c.releases.asks(o.GetName(), "", time.Time{}) // went with it
+	} else {
+		s.c.take(object)
 	}
 	return nil
+}
+
+func (s requestStore) Replace(objects []any, version string) error {
+	there := map[string]bool{}
+	for _, object := range objects {
+		if err := s.event(object, false); err != nil {
+			return err
+		}
+		if o, err := meta.Accessor(object); err == nil {
+			there[o.GetName()] = true
+		}
+	}
+	for _, name := range s.c.releases.missing(there) {
+		s.c.sawIndex(name, sighting{version, true})
+	}
+	return nil
+}
+
+// missing are the indexes that are known and not there.
+func (r *releases) missing(there map[string]bool) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Collect(maps.Keys(r.known)), func(name string) bool { return there[name] })
 }
 
 // take hands on what is asked by an index as it is in the cluster, also by one
@@ -168,8 +210,7 @@ func (c *Cluster) take(object any) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, secret); err != nil {
 		return
 	}
-	environment, application, _ := strings.Cut(secret.Annotations[annotationFor], "/")
-	t := environments.Target{Environment: environment, Application: application}
+	t := targetNamed(secret.Annotations[annotationFor])
 	if goodName(c.options.Owner, t) != secret.Name {
 		return // who may write this Secret may ask for its target alone
 	}

@@ -88,7 +88,11 @@ func (w *watcher) start() {
 // again when the server has forgotten (410), and backs off. c.mu is held.
 func (c *Cluster) reflect(ctx context.Context, name string, s *source, into cache.ReflectorStore) {
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Cap: 15 * time.Second, Steps: 12, Factor: 2, Jitter: 0.2}
-	r := cache.NewReflectorWithOptions(s, &unstructured.Unstructured{}, into, cache.ReflectorOptions{Name: name, Backoff: &backoff})
+	var expected any = &unstructured.Unstructured{}
+	if s.partial {
+		expected = nil
+	}
+	r := cache.NewReflectorWithOptions(s, expected, into, cache.ReflectorOptions{Name: name, Backoff: &backoff})
 	c.spawn(func() { r.RunWithContext(ctx) })
 }
 
@@ -97,7 +101,13 @@ type source struct {
 	list    func(context.Context, metav1.ListOptions) (runtime.Object, error)
 	watch   func(context.Context, metav1.ListOptions) (watch.Interface, error)
 	outcome func(error)
+	// partial says that metadata is listed, and listed that it must be: what is
+	// watched is more than that.
+	partial, listed bool
 }
+
+// IsWatchListSemanticsUnSupported keeps the reflector from listing by watching.
+func (s *source) IsWatchListSemanticsUnSupported() bool { return s.listed }
 
 func (s *source) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	list, err := s.list(ctx, o)
