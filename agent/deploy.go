@@ -265,7 +265,11 @@ func (a *Agent) tellOwn(t environments.Target, o drift.Own) {
 func (a *Agent) tellDrift(t environments.Target, d drift.Drift) {
 	log := a.log.With().Str("target", t.String()).Str("object", d.Object.String()).
 		Str("manager", d.Manager).Bool("deleted", d.Deleted).Logger()
+	var rewriting *drift.Rewriting
 	switch {
+	case errors.As(d.Err, &rewriting):
+		a.metrics.drift.WithLabelValues(t.Environment, "rewritten").Inc()
+		log.Warn().Err(d.Err).Strs("fields", paths(d.Changes)).Msg("what is declared is not what was applied; it is tried again with the next commit or start")
 	case d.Err != nil:
 		a.metrics.drift.WithLabelValues(t.Environment, "failed").Inc()
 		log.Warn().Err(d.Err).Msg("drift could not be put back; the agent goes on trying")

@@ -36,7 +36,7 @@ func newMetrics(leadership func() Leadership) *metrics {
 			Help: "1 while the branch cannot be read and the last good revision is kept."}),
 		renders: counter("pawl_renders_total", "Builds of overlays; unchanged ones are not built.", "environment"),
 		deploys: counter("pawl_deploys_total", "Tries to bring a revision to a target, by result: applied or the reason.", "environment", "application", "result"),
-		drift:   counter("pawl_drift_total", "Differences between release and live objects, by what was done: corrected, reported, failed, or fight where somebody else does not let go.", "environment", "result"),
+		drift:   counter("pawl_drift_total", "Differences between release and live objects, by what was done: corrected, reported, failed, fight where somebody else does not let go, or rewritten where admission changed what is declared.", "environment", "result"),
 		driftSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pawl_drift_correction_seconds",
 			Help: "From seeing drift to having put it back.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
 		reports:   counter("pawl_reports_total", "Reports to GitHub, by state, or failed.", "state"),

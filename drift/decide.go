@@ -118,6 +118,8 @@ func decideWanted(w Wanted, live Live, s Situation) (Action, string) {
 		return Configure, live.TakenOver()
 	case !drifted:
 		return Configure, "differs from the release"
+	case entry.Rewritten(w):
+		return Configure, "was changed by an admission webhook or policy when it was applied"
 	case live.Applied == entry.Applied:
 		return Unchanged, ""
 	case s.Mode == environments.DriftReport:

@@ -109,6 +109,9 @@ func (exists) MarshalJSON() ([]byte, error) { return []byte(`"(exists)"`), nil }
 type walker struct {
 	path  []byte
 	found []field
+	// lenient finds items of lists also where a part of their key is missing, as in
+	// what is declared: the API server adds the protocol of a port.
+	lenient bool
 }
 
 func (w *walker) add(value any, present bool) {
@@ -184,6 +187,11 @@ func (w *walker) enter(key string, content any, present bool) (any, bool) {
 				return item, present
 			}
 		}
+		for _, item := range list {
+			if m, ok := item.(map[string]any); ok && w.lenient && hasSomeOfKey(m, *element.Key) {
+				return item, present
+			}
+		}
 	case element.Value != nil:
 		w.path = append(w.path, text((*element.Value).Unstructured())...)
 		for _, item := range list {
@@ -221,6 +229,12 @@ func hasKey(item map[string]any, key value.FieldList) bool {
 		}
 	}
 	return true
+}
+
+// hasSomeOfKey reports whether an item has a part of a key, and nothing against it.
+func hasSomeOfKey(item map[string]any, key value.FieldList) bool {
+	some := slices.DeleteFunc(slices.Clone(key), func(f value.Field) bool { _, ok := item[f.Name]; return !ok })
+	return len(some) > 0 && hasKey(item, some)
 }
 
 func isEmptyMap(v any) bool {

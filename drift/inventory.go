@@ -23,7 +23,8 @@ type Entry struct {
 	UID string
 	// Desired is Wanted.Digest as it was applied, and Applied the AppliedDigest of
 	// the reply. Both are empty while a write is intended; after a crash such
-	// an object is simply written again.
+	// an object is simply written again. Applied alone is empty where admission
+	// changed what was declared, see Rewritten.
 	Desired, Applied Digest
 	// Adopted is set for an object that was there before it was first applied.
 	// Whatever else it holds is not ours, so it is never deleted.
@@ -46,6 +47,12 @@ const (
 	// object over, see Others.
 	LeavingHanded Leaving = "handed"
 )
+
+// Rewritten reports whether what is wanted was applied, and admission changed it.
+// Then what is there proves nothing: only a trial tells whether it still does.
+func (e Entry) Rewritten(w Wanted) bool {
+	return e.Desired != "" && e.Desired == w.Digest && e.Applied == ""
+}
 
 // going reports whether a deletion was allowed before.
 func (e Entry) going() bool { return e.Leaving == LeavingUnasked || e.Leaving == LeavingConfirmed }

@@ -156,7 +156,7 @@ func newDifference(target string, plan drift.Plan) difference {
 // write shows people the objects that would change, and those that are kept.
 func (d difference) write(out io.Writer) {
 	for _, o := range d.Objects {
-		if o.Action == string(drift.Unchanged) {
+		if o.Action == string(drift.Unchanged) && o.Reason == "" { // else admission changes it
 			continue
 		}
 		reason := ""

@@ -87,9 +87,11 @@ func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) 
 
 // mustTry reports whether a single write cannot be its own trial: because it
 // needs an entry in the inventory first, may need more than one request, or
-// because its answer says whether the image that would run is the verified one.
+// because its answer says whether the image that would run is the verified one,
+// or whether it would be changed at all.
 func (w *work) mustTry(s *drift.Step) bool {
-	return w.live[s.Object].State == drift.Absent || w.adopted[s.Object] || w.wanted[s.Object].Recreate || w.terms.Returning || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0
+	return w.live[s.Object].State == drift.Absent || w.adopted[s.Object] || w.wanted[s.Object].Recreate || w.terms.Returning || w.wanted[s.Object].Exceptions != nil || len(w.wanted[s.Object].Images) > 0 ||
+		w.inventory.Entries[s.Object].Rewritten(w.wanted[s.Object])
 }
 
 // intend stores what may exist from the first write on, and starts the release.
@@ -127,7 +129,11 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	for _, s := range w.plan.Steps {
 		if s.Action == drift.Unchanged {
 			entry := intended.Entries[s.Object]
-			c.keep(t, w.watchers[s.Object], w.wanted[s.Object], entry.Applied, entry.UID)
+			changes, rewritten := w.rewriting[s.Object]
+			if rewritten {
+				entry.Applied = w.live[s.Object].Applied // as the trial showed
+			}
+			c.rewrote(c.keep(t, w.watchers[s.Object], w.wanted[s.Object], entry.Applied, entry.UID), changes)
 		}
 	}
 }
@@ -298,6 +304,10 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 			return c.put(whole, w.target, w.kinds[wanted.ID], wanted, decided)
 		})
 	}
+	var changes []drift.Change
+	if err == nil {
+		changes = rewriting(wanted, after)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -311,14 +321,19 @@ func (c *Cluster) writeOne(ctx context.Context, w *work, wanted drift.Wanted) er
 	if problems := rewritten(wanted.ID, wanted.Whole(), after, wanted.Images); len(problems) > 0 {
 		// Admission is not what it was in the trial. What is noted of the object
 		// makes it be written again, also after a restart.
-		err = &imageRewritten{problems}
+		err, changes = &imageRewritten{problems}, nil
 		wanted.Digest, live.Applied, live.Finished = "", "", ""
 	}
 	entry := drift.Entry{Version: wanted.GVK.Version, UID: live.UID, Desired: wanted.Digest, Applied: live.Applied, Finished: live.Finished}
+	if len(changes) > 0 {
+		entry.Applied = ""
+	}
 	entry.Adopted = w.target.inventory.Entries[wanted.ID].WrittenOver(decided, live.UID, w.target.mark) || w.given[wanted.ID].Adopted
 	w.target.inventory.Entries[wanted.ID] = entry
 	watcher := w.watchers[wanted.ID]
+	c.restored(wanted, changes)
 	k := c.keep(w.target, watcher, wanted, live.Applied, live.UID)
+	c.rewrote(k, changes)
 	k.rewritten = ""
 	if err != nil {
 		k.rewritten = err.Error()

@@ -164,6 +164,14 @@ func TestAnImageSetByHandIsPutBack(t *testing.T) {
 // by a mutating admission policy, and waits until it does.
 func (w *world) rewrite(image string) (stop func()) {
 	w.t.Helper()
+	return w.admission("deployments", fmt.Sprintf(`JSONPatch{op: "replace", path: "/spec/template/spec/containers/0/image", value: %q}`, image), deployment("probe", 0, ""), image)
+}
+
+// admission makes the API server change the world's objects of a kind by a
+// mutating admission policy. The probe shows when it does: then its content has
+// the text.
+func (w *world) admission(resource, patch, probe, text string) (stop func()) {
+	w.t.Helper()
 	ctx, name := context.Background(), "rewrite-"+w.namespace
 	policies := schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicies"}
 	bindings := policies
@@ -177,11 +185,11 @@ spec:
   reinvocationPolicy: Never
   matchConstraints:
     namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[2]s}}
-    resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}]
+    resourceRules: [{apiGroups: ["", apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [%[3]s]}]
   mutations:
   - patchType: JSONPatch
-    jsonPatch: {expression: '[JSONPatch{op: "replace", path: "/spec/template/spec/containers/0/image", value: %[3]q}]'}
-`, name, w.namespace, image))
+    jsonPatch: {expression: '[%[4]s]'}
+`, name, w.namespace, resource, patch))
 	binding := object(w.t, fmt.Sprintf(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
@@ -194,14 +202,18 @@ spec: {policyName: %[1]s}
 	if _, err := w.dynamic.Resource(bindings).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
-	client, _ := w.at("Deployment/probe")
-	probe := object(w.t, strings.ReplaceAll(deployment("probe", 0, ""), "{ns}", w.namespace))
+	example := object(w.t, strings.ReplaceAll(probe, "{ns}", w.namespace))
+	client, _ := w.at(example.GetKind() + "/" + example.GetName())
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	rewrites := func() (bool, string) {
-		o, err := client.Create(ctx, probe, dry)
-		return err == nil && strings.Contains(fmt.Sprint(o.Object["spec"]), image), fmt.Sprint(err)
+		o, err := client.Create(ctx, example, dry)
+		if err != nil {
+			return false, err.Error()
+		}
+		delete(o.Object, "metadata")
+		return strings.Contains(fmt.Sprint(o.Object), text), fmt.Sprint(o.Object)
 	}
-	w.eventually("images to be rewritten", rewrites)
+	w.eventually("objects to be rewritten", rewrites)
 	stopped := false
 	stop = func() {
 		if stopped {
@@ -213,7 +225,7 @@ spec: {policyName: %[1]s}
 				w.t.Error(err)
 			}
 		}
-		w.eventually("images to be left alone", func() (bool, string) { is, saw := rewrites(); return !is, saw })
+		w.eventually("objects to be left alone", func() (bool, string) { is, saw := rewrites(); return !is, saw })
 	}
 	w.t.Cleanup(stop)
 	return stop

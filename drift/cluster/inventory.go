@@ -370,6 +370,9 @@ func (c *Cluster) remember(k *kept) {
 		return
 	}
 	entry.UID, entry.Applied, entry.Desired, entry.Finished = k.uid, k.applied, k.desired, k.finished
+	if len(k.rewriting) > 0 {
+		entry.Applied = ""
+	}
 	k.target.inventory.Entries[k.id] = entry
 	c.flush(k.target)
 }

@@ -52,6 +52,8 @@ type kept struct {
 	// another one of one of them.
 	images    []render.Image
 	rewritten string
+	// rewriting are other declared fields that admission changed, as applied has them.
+	rewriting []drift.Change
 }
 
 // keep registers that an object is as the release wants it. c.mu is held.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
@@ -37,20 +38,25 @@ func (c *Cluster) Plan(ctx context.Context, v policies.Verified, terms drift.Ter
 		return drift.Plan{}, located(err, release)
 	}
 	for _, s := range now {
-		if s.Action != drift.Configure {
+		t := trials[s.Object]
+		if s.Action == drift.Configure {
+			s.Changes = drift.Changes(t.before, t.after)
+			switch n := len(s.Changes); n {
+			case 0:
+				if s.Reason == "differs from the release" {
+					s.Action, s.Reason = drift.Unchanged, ""
+				}
+			case 1:
+				s.Reason += "; 1 field differs"
+			default:
+				s.Reason += fmt.Sprintf("; %d fields differ", n)
+			}
+		}
+		if t.after == nil || w.rewriting[s.Object] != nil { // is said already
 			continue
 		}
-		t := trials[s.Object]
-		s.Changes = drift.Changes(t.before, t.after)
-		switch n := len(s.Changes); n {
-		case 0:
-			if s.Reason == "differs from the release" {
-				s.Action, s.Reason = drift.Unchanged, ""
-			}
-		case 1:
-			s.Reason += "; 1 field differs"
-		default:
-			s.Reason += fmt.Sprintf("; %d fields differ", n)
+		if changes := rewriting(w.wanted[s.Object], t.after); len(changes) > 0 {
+			s.Reason = strings.TrimPrefix(s.Reason+"; "+(&drift.Rewriting{Changes: changes}).Error(), "; ")
 		}
 	}
 	return w.plan, nil

@@ -31,6 +31,8 @@ type work struct {
 	others    *drift.Others
 	given     map[drift.ObjectID]drift.Entry // by the targets that had them
 	plan      drift.Plan
+	// rewriting are declared fields that admission would change again as it did.
+	rewriting map[drift.ObjectID][]drift.Change
 	// recreated are the uids of objects that are deleted and made again.
 	recreated map[drift.ObjectID]string
 	// named are the objects by what the release calls them.
@@ -48,7 +50,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 		target: t, release: release, terms: terms,
 		wanted: map[drift.ObjectID]drift.Wanted{}, kinds: map[drift.ObjectID]kind{},
 		watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{},
-		adopted: map[drift.ObjectID]bool{}, given: map[drift.ObjectID]drift.Entry{}, recreated: map[drift.ObjectID]string{}, named: map[string][]drift.ObjectID{}, brought: definitions(release.Objects),
+		adopted: map[drift.ObjectID]bool{}, given: map[drift.ObjectID]drift.Entry{}, recreated: map[drift.ObjectID]string{}, rewriting: map[drift.ObjectID][]drift.Change{}, named: map[string][]drift.ObjectID{}, brought: definitions(release.Objects),
 	}
 	if err := c.gather(ctx, w); err != nil {
 		c.abandon(w)

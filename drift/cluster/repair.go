@@ -97,7 +97,8 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	done := time.Now()
 	d := drift.Drift{Object: id}
 	var answer drift.Live
-	if err == nil { // what takes time is done before anybody has to wait for the lock
+	var changes []drift.Change // by admission
+	if err == nil {            // what takes time is done before anybody has to wait for the lock
 		answer = check.Observe(after)
 		d.Changes = drift.Edits(before, after)
 		if before != nil {
@@ -106,6 +107,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		if problems := rewritten(id, wanted.Whole(), after, wanted.Images); len(problems) > 0 && !report {
 			err = &imageRewritten{problems}
 		}
+		changes = rewriting(wanted, after)
 	}
 
 	c.mu.Lock()
@@ -131,9 +133,13 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	if report {
 		d.Deleted = live.State == drift.Absent && answer.UID != k.uid
 		k.reported = reportable(live)
+		if len(d.Changes) == 0 { // what admission made of it when others wrote it, too
+			d.Changes = changes
+		}
 	} else {
 		d.CorrectedAt = done
 		d.Deleted = answer.UID != k.uid
+		c.rewrote(k, changes)
 		if k.applied != answer.Applied || k.uid != answer.UID {
 			c.became(k, decided, answer.UID)
 			k.applied = answer.Applied

@@ -43,8 +43,16 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 				err = &imageRewritten{problems}
 			}
 		}
+		var changes []drift.Change
+		if err == nil && len(over) == 0 && w.inventory.Entries[wanted.ID].Rewritten(wanted) {
+			changes = rewriting(wanted, after)
+		}
 		mu.Lock()
 		adopts := w.adopted[wanted.ID]
+		if len(changes) > 0 && step.Action == drift.Configure && drift.AppliedDigest(after) == w.live[wanted.ID].Applied {
+			w.rewriting[wanted.ID] = changes
+			step.Action, step.Reason = drift.Unchanged, (&drift.Rewriting{Changes: changes}).Error()
+		}
 		mu.Unlock()
 		if err == nil && adopts {
 			err = c.tryAlone(ctx, w.target, k, wanted)
