@@ -18,103 +18,125 @@ type FightTerms struct {
 // DefaultFightTerms are for people's clusters.
 var DefaultFightTerms = FightTerms{Corrections: 5, Within: time.Minute, FirstPause: time.Second, MaxPause: time.Minute}
 
-// Fight follows the corrections of one object, and knows when they are a
-// fight. It cannot be seen that the other side has stopped: what it writes again
-// and again is there already, as long as it is not corrected. So it is
-// corrected ever more seldom, and the fight is over when that holds.
+// Fights follows the corrections of one object, and knows which are fights: one
+// with each other side. It cannot be seen that a side has stopped: what it writes
+// again and again is there already, as long as it is not corrected. So that is
+// corrected ever more seldom, and a fight is over when that holds.
+//
+// Two sides that strike at the same time are one more side: what both leave to us
+// is less than what either does.
 //
 // The zero value is an object that nobody fights for.
-type Fight struct {
-	recent []correction // of the last time, newest last
-	begun  time.Time    // zero: no fight
-	side   side         // the other one
-	pause  time.Duration
-	until  time.Time // what the other side did is not corrected before
+type Fights struct {
+	recent []correction // of the last time that are no fight's, newest last
+	active []*Fight
 	held   time.Time // since when the last correction would have held
-	Count  int       // corrections of this fight
+}
+
+// Fight is one with one side.
+type Fight struct {
+	// Begun is when what became a fight was first corrected.
+	Begun time.Time
+	Count int // corrections
 	// Manager is the name of the other side, empty where the API server notes
 	// nobody, and Changes are what it did when the fight was recognised.
 	Manager string
 	Changes []Change
+
+	side   side
+	others []string // who was seen to leave the same
+	pause  time.Duration
+	until  time.Time // what the other side did is not corrected before
 }
 
 type correction struct {
 	at time.Time
 	side
+	manager string
 }
 
 // side tells who did what apart: whoever changes the same fields leaves the same
 // ones to us, whatever values it gives them.
 type side struct {
-	state   State
-	left    Digest
-	manager string
+	state State
+	left  Digest
 }
 
 // Active reports whether there is a fight.
-func (f *Fight) Active() bool { return !f.begun.IsZero() }
-
-// Begun is when what became a fight was first corrected.
-func (f *Fight) Begun() time.Time { return f.begun }
+func (f *Fights) Active() bool { return len(f.active) > 0 }
 
 // Held is when the object was last corrected.
-func (f *Fight) Held() time.Time { return f.held }
+func (f *Fights) Held() time.Time { return f.held }
 
-// Pause is how long the object is left to the other side before it is
-// corrected again.
-func (f *Fight) Pause() time.Duration { return f.pause }
-
-// Wait is how long to wait before what was seen of the object is corrected: not
-// at all for what is not the other side's doing.
-func (f *Fight) Wait(live Live, now time.Time) time.Duration {
-	if !f.Active() || f.side.state != live.State || f.side.left != live.Applied {
-		return 0
+func (f *Fights) with(s side) *Fight {
+	i := slices.IndexFunc(f.active, func(fight *Fight) bool { return fight.side == s })
+	if i < 0 {
+		return nil
 	}
-	return max(0, f.until.Sub(now))
+	return f.active[i]
 }
 
-// Corrected takes in that an object that looked so was put back. It reports
-// whether that makes it a fight.
-func (f *Fight) Corrected(terms FightTerms, live Live, manager string, changes []Change, now time.Time) (begins bool) {
-	by := side{live.State, live.Applied, manager}
-	if f.Active() {
-		f.held = now
-		if by.state != f.side.state || by.left != f.side.left {
-			return false // somebody else's doing, beside the fight
+// Wait is how long to wait before what was seen of the object is corrected: not
+// at all for what is not the doing of a side that fights.
+func (f *Fights) Wait(live Live, now time.Time) time.Duration {
+	fight := f.with(side{live.State, live.Applied})
+	if fight == nil {
+		return 0
+	}
+	return max(0, fight.until.Sub(now))
+}
+
+// Corrected takes in that an object that looked so was put back. It returns the
+// fight that this begins, if any, and whether it is just one more correction of a
+// known one, of which nobody is told.
+func (f *Fights) Corrected(terms FightTerms, live Live, manager string, changes []Change, now time.Time) (begins *Fight, known bool) {
+	by := correction{now, side{live.State, live.Applied}, manager}
+	f.held = now
+	if fight := f.with(by.side); fight != nil {
+		fight.Count++
+		fight.pause = min(2*fight.pause, terms.MaxPause)
+		fight.until = now.Add(fight.pause)
+		known = slices.Contains(fight.others, manager)
+		if !known {
+			fight.others = append(fight.others, manager)
 		}
-		f.Count++
-		f.pause = min(2*f.pause, terms.MaxPause)
-		f.until = now.Add(f.pause)
-		return false
+		return nil, known
 	}
 	f.recent = slices.DeleteFunc(f.recent, func(c correction) bool { return now.Sub(c.at) >= terms.Within })
-	f.recent = append(f.recent, correction{now, by})
+	f.recent = append(f.recent, by)
 	var same []correction
 	for _, c := range f.recent {
-		if c.side == by {
+		if c.side == by.side && c.manager == manager {
 			same = append(same, c)
 		}
 	}
 	if len(same) <= terms.Corrections {
-		return false
+		return nil, false
 	}
-	*f = Fight{
-		begun: same[0].at, side: by, pause: terms.FirstPause, until: now.Add(terms.FirstPause), held: now,
-		Count: len(same), Manager: manager, Changes: changes,
+	f.recent = slices.DeleteFunc(f.recent, func(c correction) bool { return c.side == by.side })
+	begins = &Fight{
+		Begun: same[0].at, Count: len(same), Manager: manager, Changes: changes,
+		side: by.side, others: []string{manager}, pause: terms.FirstPause, until: now.Add(terms.FirstPause),
 	}
-	return true
+	f.active = append(f.active, begins)
+	return begins, false
 }
 
-// Over reports whether the fight of an object that is as it should be has
-// ended: the last correction held for longer than any pause of the other side
-// would have been in a fight. If not, it says when to ask again.
-func (f *Fight) Over(terms FightTerms, now time.Time) (over bool, again time.Duration) {
-	if !f.Active() {
-		return false, 0
-	}
-	quiet := max(f.pause, terms.Within/time.Duration(max(1, terms.Corrections)))
-	if left := quiet - now.Sub(f.held); left > 0 {
-		return false, left
-	}
-	return true, 0
+// Over ends the fights for an object that is as it should be, as far as the last
+// correction held for longer than any pause of the other side would have been in
+// a fight. Where some go on, it says when to ask again.
+func (f *Fights) Over(terms FightTerms, now time.Time) (ended []*Fight, again time.Duration) {
+	f.active = slices.DeleteFunc(f.active, func(fight *Fight) bool {
+		quiet := max(fight.pause, terms.Within/time.Duration(max(1, terms.Corrections)))
+		left := quiet - now.Sub(f.held)
+		if left <= 0 {
+			ended = append(ended, fight)
+			return true
+		}
+		if again == 0 || left < again {
+			again = left
+		}
+		return false
+	})
+	return ended, again
 }

@@ -7,9 +7,9 @@ import (
 
 // a war is a fight that a test plays through in its own time.
 type war struct {
-	t     *testing.T
-	fight Fight
-	now   time.Time
+	t      *testing.T
+	fights Fights
+	now    time.Time
 }
 
 var hpa = Live{State: Present, Applied: "all but replicas"}
@@ -18,10 +18,15 @@ func newWar(t *testing.T) *war {
 	return &war{t: t, now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
 }
 
-// correct waits as it must and corrects; it reports whether that begins a fight.
-func (w *war) correct(live Live, manager string) bool {
-	w.now = w.now.Add(w.fight.Wait(live, w.now))
-	return w.fight.Corrected(DefaultFightTerms, live, manager, []Change{{Path: "spec.replicas"}}, w.now)
+// correct waits as it must and corrects; it returns the fight that this begins.
+func (w *war) correct(live Live, manager string) *Fight {
+	begins, _ := w.blow(live, manager)
+	return begins
+}
+
+func (w *war) blow(live Live, manager string) (begins *Fight, known bool) {
+	w.now = w.now.Add(w.fights.Wait(live, w.now))
+	return w.fights.Corrected(DefaultFightTerms, live, manager, []Change{{Path: "spec.replicas"}}, w.now)
 }
 
 // catalogue 100
@@ -29,26 +34,26 @@ func TestAFightIsRecognisedSlowedAndEndsByItself(t *testing.T) {
 	t.Parallel()
 	w := newWar(t)
 	for i := range 5 {
-		if w.correct(hpa, "hpa") || w.fight.Wait(hpa, w.now) != 0 {
+		if w.correct(hpa, "hpa") != nil || w.fights.Wait(hpa, w.now) != 0 {
 			t.Fatalf("correction %d is no fight yet", i+1)
 		}
 		w.now = w.now.Add(time.Second)
 	}
-	if !w.correct(hpa, "hpa") || w.fight.Manager != "hpa" || w.fight.Count != 6 || w.fight.Changes[0].Path != "spec.replicas" {
-		t.Fatalf("the sixth within a minute is a fight: %+v", w.fight)
+	if f := w.correct(hpa, "hpa"); f == nil || f.Manager != "hpa" || f.Count != 6 || f.Changes[0].Path != "spec.replicas" {
+		t.Fatalf("the sixth within a minute is a fight: %+v", f)
 	}
 	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-		if got := w.fight.Wait(hpa, w.now); got != want*time.Second {
+		if got := w.fights.Wait(hpa, w.now); got != want*time.Second {
 			t.Errorf("pause of %s, want %ds", got, want)
 		}
-		if w.correct(hpa, "hpa") {
-			t.Error("one fight begins once")
+		if begins, known := w.blow(hpa, "hpa"); begins != nil || !known {
+			t.Error("one fight begins once, and is known from then on")
 		}
 	}
-	if over, again := w.fight.Over(DefaultFightTerms, w.now.Add(59*time.Second)); over || again != time.Second {
+	if over, again := w.fights.Over(DefaultFightTerms, w.now.Add(59*time.Second)); len(over) > 0 || again != time.Second {
 		t.Errorf("over after less than the pause: %v, %s", over, again)
 	}
-	if over, _ := w.fight.Over(DefaultFightTerms, w.now.Add(60*time.Second)); !over {
+	if over, _ := w.fights.Over(DefaultFightTerms, w.now.Add(60*time.Second)); len(over) != 1 || over[0].Count != 14 || w.fights.Active() {
 		t.Error("not over, though the correction held")
 	}
 }
@@ -58,20 +63,20 @@ func TestWhatIsNoFight(t *testing.T) {
 	for name, play := range map[string]func(*war) bool{
 		"five a minute for ever": func(w *war) (begins bool) {
 			for range 100 {
-				begins = begins || w.correct(hpa, "hpa")
+				begins = begins || w.correct(hpa, "hpa") != nil
 				w.now = w.now.Add(12 * time.Second)
 			}
 			return begins
 		},
 		"each time another field": func(w *war) (begins bool) {
 			for i := range 20 {
-				begins = begins || w.correct(Live{State: Present, Applied: Digest(rune('a' + i))}, "kubectl-edit")
+				begins = begins || w.correct(Live{State: Present, Applied: Digest(rune('a' + i))}, "kubectl-edit") != nil
 			}
 			return begins
 		},
 		"each time another manager": func(w *war) (begins bool) {
 			for i := range 20 {
-				begins = begins || w.correct(hpa, string(rune('a'+i)))
+				begins = begins || w.correct(hpa, string(rune('a'+i))) != nil
 			}
 			return begins
 		},
@@ -95,14 +100,53 @@ func TestDuringAFightOtherDriftIsCorrectedAtOnce(t *testing.T) {
 		"one field more":  {State: Present, Applied: "all but replicas and image"},
 		"nothing is ours": {State: Present},
 	} {
-		if wait := w.fight.Wait(live, w.now); wait != 0 {
+		if wait := w.fights.Wait(live, w.now); wait != 0 {
 			t.Errorf("%s waits %s", name, wait)
 		}
 	}
-	pause := w.fight.Pause()
-	w.correct(Live{State: Absent}, "")
-	if w.fight.Pause() != pause || w.fight.Count != 6 {
+	pause := w.fights.Wait(hpa, w.now)
+	if _, known := w.blow(Live{State: Absent}, ""); known {
+		t.Error("what is not the other side's doing is told")
+	}
+	if w.fights.Wait(hpa, w.now) != pause {
 		t.Error("what is not the other side's doing makes the fight no longer")
+	}
+	w.now = w.now.Add(pause)
+	if _, known := w.blow(hpa, "kubectl-edit"); known {
+		t.Error("somebody new at the same fields is told")
+	}
+	if _, known := w.blow(hpa, "kubectl-edit"); !known {
+		t.Error("and once")
+	}
+}
+
+// Two on different fields, and both at once, are three sides.
+func TestASecondSideIsAFightOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := newWar(t)
+	for range 6 {
+		w.correct(hpa, "hpa")
+	}
+	for name, live := range map[string]Live{
+		"second": {State: Present, Applied: "all but image"},
+		"both":   {State: Present, Applied: "all but replicas and image"},
+	} {
+		var begins *Fight
+		for range 6 {
+			begins = w.correct(live, name)
+		}
+		if begins == nil || begins.Manager != name || begins.Count != 6 {
+			t.Fatalf("%s fights, too: %+v", name, begins)
+		}
+		if wait := w.fights.Wait(live, w.now); wait != time.Second {
+			t.Errorf("%s waits %s", name, wait)
+		}
+	}
+	if over, _ := w.fights.Over(DefaultFightTerms, w.now.Add(11*time.Second)); len(over) > 0 {
+		t.Error("over too soon")
+	}
+	if over, again := w.fights.Over(DefaultFightTerms, w.now.Add(12*time.Second)); len(over) != 3 || again != 0 {
+		t.Errorf("%d of three fights are over; again in %s", len(over), again)
 	}
 }
 
@@ -114,10 +158,10 @@ func TestASlowSideDoesNotEndTheFightBetweenItsBlows(t *testing.T) {
 		w.correct(hpa, "cron")
 		w.now = w.now.Add(10 * time.Second)
 	}
-	if !w.fight.Active() {
+	if !w.fights.Active() {
 		t.Fatal("six a minute are a fight")
 	}
-	if over, _ := w.fight.Over(DefaultFightTerms, w.now); over {
+	if over, _ := w.fights.Over(DefaultFightTerms, w.now); len(over) > 0 {
 		t.Error("over between two blows")
 	}
 }

@@ -33,8 +33,8 @@ type Drift struct {
 	// putting it back failed.
 	CorrectedAt time.Time
 	Err         error
-	// Fight is set where this is the beginning or the end of a fight. What is
-	// corrected between the two is not told. Then Corrections says how often it
+	// Fight is set where this is the beginning or the end of a fight. What the same
+	// side does between the two is not told. Then Corrections says how often it
 	// was, and of the end SeenAt is when the fight began.
 	Fight       FightState
 	Corrections int

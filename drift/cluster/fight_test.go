@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func TestAFightIsToldOnceSlowedAndEndsWhenTheOtherSideStops(t *testing.T) {
 			ofA++
 		}
 	}
-	if ofA != 7 { // five corrections, the beginning, the end
+	if ofA != 8 { // five corrections, the beginning, the other field, the end
 		t.Errorf("%d notices of one fight: %+v", ofA, all)
 	}
 	// From then on it is put back at once again, and told.
@@ -135,6 +136,46 @@ func TestAFightIsToldOnceSlowedAndEndsWhenTheOtherSideStops(t *testing.T) {
 		all := w.drifts()
 		last := all[len(all)-1]
 		return last.Fight == "" && last.Manager == "kubectl-edit", fmt.Sprintf("%+v", last)
+	})
+}
+
+// catalogue 100
+func TestASecondRivalIsSlowedAndToldAndSoIsAPersonBetweenThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *cluster.Options) {
+		o.Fights = drift.FightTerms{Corrections: 5, Within: 30 * time.Second, FirstPause: time.Second, MaxPause: time.Minute}
+	})
+	w.apply(configMap("a", "k", "1", "l", "1", "m", "1"))
+	fought := func() (fields []string) {
+		for _, d := range w.drifts() {
+			if d.Fight == drift.FightBegan {
+				for _, c := range d.Changes {
+					fields = append(fields, c.Path)
+				}
+			}
+		}
+		return fields
+	}
+	w.rival("ConfigMap/a", "tuner", `{"data":{"k":"2"}}`)
+	w.eventually("a fight", func() (bool, string) { f := fought(); return len(f) == 1, fmt.Sprint(f) })
+	w.rival("ConfigMap/a", "second", `{"data":{"l":"2"}}`)
+	w.eventually("a fight for the second field", func() (bool, string) { f := fought(); return slices.Contains(f, "data.l"), fmt.Sprint(f) })
+	// What is told of both, who strike in any order, comes to an end as well.
+	last, since := -1, time.Now()
+	w.eventually("silence", func() (bool, string) {
+		if n := len(w.drifts()); n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > 3*time.Second, fmt.Sprintf("%d: %+v", last, w.drifts())
+	})
+	w.edit("ConfigMap/a", `{"data":{"m":"by hand"}}`)
+	w.eventually("a person's edit to be told and put back", func() (bool, string) {
+		all := w.drifts()
+		told := slices.ContainsFunc(all[last:], func(d drift.Drift) bool {
+			return slices.Contains(d.Changes, drift.Change{Path: "data.m", From: "by hand", To: "1"})
+		})
+		data := w.get("ConfigMap/a").Object["data"].(map[string]any)
+		return told && data["m"] == "1", fmt.Sprintf("%v, %+v", data, all[last:])
 	})
 }
 

@@ -47,7 +47,7 @@ type kept struct {
 	refusal  drift.Cause // as of drift.Live
 	cause    drift.Cause
 	refused  time.Time
-	fight    drift.Fight
+	fights   drift.Fights
 	// images are those that it declares, and rewritten says that admission made
 	// another one of one of them.
 	images    []render.Image
@@ -153,7 +153,7 @@ func (c *Cluster) judge(k *kept, live drift.Live, object *unstructured.Unstructu
 	if k.failing || k.target.mode == environments.DriftReport && k.reported == reportable(live) {
 		return
 	}
-	if wait := k.fight.Wait(live, time.Now()); wait > 0 {
+	if wait := k.fights.Wait(live, time.Now()); wait > 0 {
 		c.fresh.AddAfter(k.id, wait)
 		return
 	}
@@ -182,23 +182,22 @@ func (c *Cluster) noteFinished(k *kept, live drift.Live) {
 	c.remember(k)
 }
 
-// calm ends the fight for an object that is as it should be, or looks again
-// when it may be over. c.mu is held.
+// calm ends the fights for an object that is as it should be, or looks again
+// when they may be over. c.mu is held.
 func (c *Cluster) calm(k *kept) {
-	if !k.fight.Active() {
+	if !k.fights.Active() {
 		return
 	}
-	over, again := k.fight.Over(c.options.Fights, time.Now())
-	if !over {
+	over, again := k.fights.Over(c.options.Fights, time.Now())
+	if again > 0 {
 		c.fresh.AddAfter(k.id, again)
-		return
 	}
-	f := k.fight
-	k.fight = drift.Fight{}
-	c.notices.drifted(k.target, drift.Drift{
-		Object: k.id, Manager: f.Manager, Changes: f.Changes, SeenAt: f.Begun(), CorrectedAt: f.Held(),
-		Fight: drift.FightEnded, Corrections: f.Count,
-	})
+	for _, f := range over {
+		c.notices.drifted(k.target, drift.Drift{
+			Object: k.id, Manager: f.Manager, Changes: f.Changes, SeenAt: f.Begun, CorrectedAt: k.fights.Held(),
+			Fight: drift.FightEnded, Corrections: f.Count,
+		})
+	}
 }
 
 // likeness is what makes two states of a drifted object the same to people.

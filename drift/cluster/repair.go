@@ -52,7 +52,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		c.mu.Unlock() // who writes it now looks again afterwards
 		return
 	}
-	if wait := k.fight.Wait(live, time.Now()); wait > 0 {
+	if wait := k.fights.Wait(live, time.Now()); wait > 0 {
 		c.fresh.AddAfter(id, wait)
 		c.mu.Unlock()
 		return
@@ -154,12 +154,12 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
 	}
 	if !report {
-		fought := k.fight.Active()
-		if k.fight.Corrected(c.options.Fights, live, d.Manager, d.Changes, done) {
-			d.Fight, d.Corrections = drift.FightBegan, k.fight.Count
-		}
-		if fought {
+		begins, known := k.fights.Corrected(c.options.Fights, live, d.Manager, d.Changes, done)
+		if known {
 			return // was told when it began, and will be when it ends
+		}
+		if begins != nil {
+			d.Fight, d.Corrections = drift.FightBegan, begins.Count
 		}
 	}
 	if d.Deleted || len(d.Changes) > 0 || d.Fight != "" {
