@@ -179,6 +179,58 @@ func TestASecondRivalIsSlowedAndToldAndSoIsAPersonBetweenThem(t *testing.T) {
 	})
 }
 
+// catalogue 100
+func TestWhoWritesOverOurMarkIsNamedWithWhatTheyChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *cluster.Options) {
+		o.Fights = drift.FightTerms{Corrections: 2, Within: 30 * time.Second, FirstPause: time.Minute, MaxPause: time.Minute}
+	})
+	w.settings.Adopt = []environments.Tool{environments.Helm}
+	helm := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: '{ns}', labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: web, meta.helm.sh/release-namespace: shop}}\ndata: {k: helm}\n"
+	w.create(helm)
+	w.apply(configMap("a", "k", "1"))
+	client, _ := w.at("ConfigMap/a")
+	for n := range 3 { // as a helm upgrade, which knows nothing of our labels
+		o := object(t, strings.ReplaceAll(helm, "{ns}", w.namespace))
+		if _, err := client.Update(t.Context(), o, metav1.UpdateOptions{FieldManager: "helm"}); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("drift to be told", func() (bool, string) { return len(w.drifts()) > n, fmt.Sprintf("%+v", w.drifts()) })
+	}
+	for _, d := range w.drifts() {
+		if d.Manager != "helm" || d.Deleted || !slices.Contains(d.Changes, drift.Change{Path: "data.k", From: "helm", To: "1"}) {
+			t.Errorf("got %+v", d)
+		}
+	}
+	if last := w.drifts()[2]; last.Fight != drift.FightBegan {
+		t.Errorf("got %+v", last)
+	}
+	if _, err := client.Update(t.Context(), object(t, strings.ReplaceAll(helm, "{ns}", w.namespace)), metav1.UpdateOptions{FieldManager: "helm"}); err != nil {
+		t.Fatal(err)
+	}
+	h := w.healthBecomes(drift.Progressing) // it is left to them for a minute
+	if got := fmt.Sprintf("%+v", h.Objects); !strings.Contains(got, "has lost its label pawl.dev/target") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// catalogue 100
+func TestWhoDeletesAndMakesAnObjectAnewIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(configMap("a", "k", "1"))
+	client, _ := w.at("ConfigMap/a")
+	w.eventually("another's object to be found in its place", func() (bool, string) {
+		_ = client.Delete(t.Context(), "a", metav1.DeleteOptions{})
+		o := object(t, strings.ReplaceAll(configMap("a", "k", "other"), "{ns}", w.namespace))
+		_, _ = client.Create(t.Context(), o, metav1.CreateOptions{FieldManager: "replacer"}) // if it is faster
+		found := slices.ContainsFunc(w.drifts(), func(d drift.Drift) bool {
+			return d.Deleted && d.Manager == "replacer" && slices.Contains(d.Changes, drift.Change{Path: "data.k", From: "other", To: "1"})
+		})
+		return found, fmt.Sprintf("%+v", w.drifts())
+	})
+}
+
 // catalogue 49
 func TestAnImageSetByHandIsPutBack(t *testing.T) {
 	t.Parallel()

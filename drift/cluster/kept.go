@@ -37,6 +37,9 @@ type kept struct {
 	drifted  *unstructured.Unstructured
 	failing  bool
 	reported likeness
+	// unmarked is set where the object was out of sight last because somebody took
+	// our mark off, or made another one in its place.
+	unmarked bool
 	// repairs since window, so that one object cannot keep the agent busy.
 	repairs int
 	window  time.Time
@@ -220,6 +223,9 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 		health = k.finished.Health(k.id)
 	case live.State == drift.Absent:
 		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is not there"}
+		if k.unmarked { // which cannot be told apart without asking
+			health.Message = "has lost its label " + drift.LabelTarget + " to somebody again, or is not there"
+		}
 	case k.misjudged(live):
 		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is looked at by another health check than before"}
 		c.fresh.Add(k.id)

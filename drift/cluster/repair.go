@@ -85,7 +85,9 @@ func (c *Cluster) repair(id drift.ObjectID) {
 	var err error
 	decided := live
 	if live.State == drift.Absent {
-		decided, err = c.unclaimed(t, w.kind, wanted)
+		if before, err = c.unclaimed(t, w.kind, wanted); before != nil {
+			decided = drift.Observe(before)
+		}
 	}
 	switch {
 	case err != nil:
@@ -150,7 +152,10 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		k.repairs++
 		k.settled()
 	}
-	if !d.Deleted && live.State == drift.Absent { // only out of sight
+	if live.State == drift.Absent {
+		k.unmarked = before != nil
+	}
+	if !d.Deleted && live.State == drift.Absent && len(d.Changes) == 0 { // came back in between
 		d.Changes = []drift.Change{{Path: "metadata.labels[" + drift.LabelTarget + "]", To: k.target.mark.Target}}
 	}
 	if !report {
@@ -175,25 +180,26 @@ func (c *Cluster) repair(id drift.ObjectID) {
 // for drift that is new, not for what is refused or fought over: that may last,
 // and would slow them for as long. c.mu is held.
 func (k *kept) urgent() bool {
-	return k.target.mode != environments.DriftReport && !k.failing && !k.fight.Active()
+	return k.target.mode != environments.DriftReport && !k.failing && !k.fights.Active()
 }
 
-// unclaimed looks at an object which is not seen, and makes sure that it is nobody
-// else's: only marked ones are watched, and another tool may have made it meanwhile.
-func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) (drift.Live, error) {
+// unclaimed makes sure that an object which is not seen is nobody else's: only
+// marked ones are watched, and another tool may have made it meanwhile, or
+// written over our mark. It returns what is there, nil if nothing is.
+func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) (*unstructured.Unstructured, error) {
 	object, err := c.get(c.ctx, k, wanted.ID)
 	if isGone(err) {
-		return drift.Live{State: drift.Absent}, nil
+		return nil, nil
 	}
 	if err != nil {
-		return drift.Live{}, err
+		return nil, err
 	}
 	live := drift.Observe(object)
 	claims := wanted.NotAdopted(live.Claims)
 	if live.Mark.IsZero() && len(claims) > 0 || !live.Mark.IsZero() && live.Mark != t.mark {
-		return live, &drift.Conflict{Target: t.Target, Objects: []drift.Held{{Object: wanted.ID, By: live.Mark, Claims: claims}}}
+		return nil, &drift.Conflict{Target: t.Target, Objects: []drift.Held{{Object: wanted.ID, By: live.Mark, Claims: claims}}}
 	}
-	return live, nil
+	return object, nil
 }
 
 // failed notes that an object could not be put back, tells it once an episode,
