@@ -223,7 +223,7 @@ func New(o Options) (*Cluster, error) {
 		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}, seen: map[string]sighting{}, parts: map[string]*goodPart{}},
 		upkeep: upkeep{
 			metadata: partial, queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[ownID](firstRetry, lastRetry)),
-			of: map[ownID]*target{}, fights: map[ownID]*drift.Fight{}, failing: map[ownID]bool{},
+			of: map[ownID]*target{}, fights: map[ownID]*drift.Fights{}, failing: map[ownID]bool{},
 		},
 		ctx:      ctx,
 		stop:     stop,

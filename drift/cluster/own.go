@@ -29,7 +29,7 @@ type upkeep struct {
 
 	on      bool
 	of      map[ownID]*target
-	fights  map[ownID]*drift.Fight
+	fights  map[ownID]*drift.Fights
 	failing map[ownID]bool // and that was told
 }
 
@@ -179,7 +179,7 @@ func (c *Cluster) tendOne(id ownID) {
 	}
 	f := c.upkeep.fights[id]
 	if f == nil {
-		f = &drift.Fight{}
+		f = &drift.Fights{}
 	}
 	if wait := f.Wait(undone, time.Now()); wait > 0 {
 		c.upkeep.queue.AddAfter(id, wait)
@@ -211,22 +211,25 @@ func (c *Cluster) tendOne(id ownID) {
 		c.upkeep.queue.Forget(id)
 		delete(c.upkeep.failing, id)
 	}
-	fought := f.Active()
+	known := false
 	if len(found.Written) > 0 {
+		var begins *drift.Fight
 		c.upkeep.fights[id] = f
-		if f.Corrected(c.options.Fights, undone, "", nil, now) {
-			found.Fight, found.Corrections = drift.FightBegan, f.Count
+		if begins, known = f.Corrected(c.options.Fights, undone, "", nil, now); begins != nil {
+			found.Fight, found.Corrections = drift.FightBegan, begins.Count
 		}
 	}
 	if f.Active() {
-		over, again := f.Over(c.options.Fights, now)
-		if over {
-			found.Fight, found.Corrections = drift.FightEnded, f.Count
-			delete(c.upkeep.fights, id)
-		} else {
-			c.upkeep.queue.AddAfter(id, again)
+		ended, again := f.Over(c.options.Fights, now)
+		for _, fight := range ended {
+			found.Fight, found.Corrections = drift.FightEnded, fight.Count
 		}
-		if fought && !over {
+		if f.Active() {
+			c.upkeep.queue.AddAfter(id, again)
+		} else {
+			delete(c.upkeep.fights, id)
+		}
+		if known && len(ended) == 0 {
 			found.Written = nil // was told when it began, and will be when it ends
 		}
 	}

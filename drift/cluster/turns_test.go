@@ -156,7 +156,7 @@ func TestApplyGoesOnWhileObjectsDriftWithoutEnd(t *testing.T) {
 
 func TestWhatAppliesStepAsideFor(t *testing.T) {
 	t.Parallel()
-	var fought drift.Fight
+	var fought drift.Fights
 	fought.Corrected(drift.FightTerms{}, drift.Live{}, "hpa", nil, time.Now())
 	for name, c := range map[string]struct {
 		kept kept
@@ -166,7 +166,7 @@ func TestWhatAppliesStepAsideFor(t *testing.T) {
 		"an environment without mode": {kept{target: &target{}}, true},
 		"what is only reported":       {kept{target: &target{mode: environments.DriftReport}}, false},
 		"a repair that was refused":   {kept{target: &target{}, failing: true}, false},
-		"a fight":                     {kept{target: &target{}, fight: fought}, false},
+		"a fight":                     {kept{target: &target{}, fights: fought}, false},
 	} {
 		if got := c.kept.urgent(); got != c.want {
 			t.Errorf("%s: %t", name, got)
