@@ -36,9 +36,9 @@ type Cluster interface {
 	Good(ctx context.Context, t environments.Target) ([]drift.Good, error)
 	// Discard makes a release, by its digest, none of the good ones any more.
 	Discard(ctx context.Context, t environments.Target, release string) error
-	// Leave lets go of what others declare now of a target whose overlay is gone.
-	// It returns how many objects are left to it, and which are not taken yet.
-	Leave(ctx context.Context, t environments.Target, others *drift.Others) (left int, waiting []drift.Handed, err error)
+	// Leave lets go of what others declare now of a target whose overlay is gone,
+	// and deletes the rest if the terms have the word for it. It returns what is left.
+	Leave(ctx context.Context, t environments.Target, terms drift.Terms) (drift.Left, error)
 	// Hold notes which release a target is held back from, or which stays in it
 	// though it is good no more; nil for none. Held tells.
 	Hold(ctx context.Context, t environments.Target, h *drift.Hold) error

@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
+	"github.com/pawl-dev/pawl/gitsync"
 	"github.com/pawl-dev/pawl/promote"
 )
 
@@ -46,14 +48,18 @@ func TestATargetWhoseObjectsOthersTookIsForgotten(t *testing.T) {
 	inWorld(t, shop(), func(w *world) {
 		shop := drift.ObjectID{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "web"}
 		tries := 0
-		w.leaves = func(of environments.Target, others *drift.Others) (int, []drift.Handed, error) {
+		w.leaves = func(of environments.Target, terms drift.Terms) (drift.Left, error) {
+			others, err := terms.Others(context.Background())
+			if err != nil {
+				t.Error(err)
+			}
 			if !others.LetsGo(drift.MarkFor("", targetOf("staging", "web")), drift.ObjectID{Kind: "ConfigMap", Name: "x"}) {
 				t.Errorf("%s is told %+v", of, others)
 			}
 			if tries++; tries < 3 {
-				return 1, []drift.Handed{{Object: shop, To: targetOf("dev", "shop")}}, nil
+				return drift.Left{Objects: 1, Waiting: []drift.Handed{{Object: shop, To: targetOf("dev", "shop")}}}, nil
 			}
-			return 0, nil, nil
+			return drift.Left{}, nil
 		}
 		w.push(map[string]string{file("web", "dev"): "", file("shop", "dev"): overlay(hexOf("a"))})
 		w.expect("while they have not come for it", w.state(web).Stage, promote.StageRetrying)
@@ -70,6 +76,46 @@ func TestATargetWhoseObjectsOthersTookIsForgotten(t *testing.T) {
 		w.push(map[string]string{file("web", "dev"): overlay(hexOf("b"))})
 		if state, _ := w.agent.board.environment("dev"); len(state.Targets) != 2 {
 			t.Errorf("once it is back the board has %+v", state.Targets)
+		}
+	})
+}
+
+// catalogue 96
+func TestATargetThatIsGoneIsDeletedByTheWordOfACommit(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		var objects []drift.ObjectID
+		for _, name := range []string{"a", "b", "c"} {
+			objects = append(objects, drift.ObjectID{Kind: "ConfigMap", Namespace: "shop", Name: name})
+		}
+		pending := objects[:1]
+		w.leaves = func(of environments.Target, terms drift.Terms) (drift.Left, error) {
+			switch {
+			case terms.Word == nil || terms.Word.Objects != 3:
+				return drift.Left{Objects: 3, Held: &drift.PruneHeld{Target: of, Objects: objects, Of: 3, Gone: true, Said: terms.Word}}, nil
+			case len(pending) > 0:
+				left := drift.Left{Objects: 1, Pending: pending}
+				pending = nil
+				return left, nil
+			}
+			return drift.Left{}, nil
+		}
+		w.push(map[string]string{file("web", "dev"): ""})
+		p := w.state(web).Problem
+		w.expect("the reason", p.Reason, "OverlayMissing")
+		w.expect("the hint", p.Hint, `Restore the overlay. If the target is to go for good, say so in a commit: "Pawl-Prune: dev/web 3".`)
+
+		w.words = []gitsync.Word{{Key: "prune", Value: "dev/web 2"}}
+		w.push(nil)
+		if p := w.state(web).Problem; !strings.Contains(p.Text, `says "Pawl-Prune: dev/web 2", which is another number.`) {
+			t.Errorf("got %q", p.Text)
+		}
+
+		w.words = []gitsync.Word{{Key: "prune", Value: "dev/web 3"}}
+		w.push(nil)
+		w.expect("while one is not gone yet", w.state(web).Stage, promote.StageRetrying)
+		w.pass(time.Minute)
+		if state, _ := w.agent.board.environment("dev"); len(state.Targets) != 0 {
+			t.Errorf("the board has %+v", state.Targets)
 		}
 	})
 }

@@ -57,11 +57,11 @@ type world struct {
 	applied []string    // "dev/web 2": a target and the commit
 	terms   drift.Terms // of the last of them
 	applies func(context.Context, render.Release) error
-	leaves  func(environments.Target, *drift.Others) (int, []drift.Handed, error) // nil: nobody takes anything
-	prunes  func(drift.Terms) *drift.PruneHeld                                    // what an apply holds; nil: nothing
-	does    func(drift.Terms, *drift.Applied)                                     // more that an apply of dev/web tells
-	words   []gitsync.Word                                                        // of the next commit
-	silent  bool                                                                  // clusters do not tell health by themselves
+	leaves  func(environments.Target, drift.Terms) (drift.Left, error) // nil: nobody takes anything
+	prunes  func(drift.Terms) *drift.PruneHeld                         // what an apply holds; nil: nothing
+	does    func(drift.Terms, *drift.Applied)                          // more that an apply of dev/web tells
+	words   []gitsync.Word                                             // of the next commit
+	silent  bool                                                       // clusters do not tell health by themselves
 	// accepted is what was applied last, by an earlier run or by this one.
 	accepted []drift.Accepted
 	goods    map[string][]drift.Good     // by target, the newest first
@@ -278,11 +278,11 @@ func (w *world) Discard(_ context.Context, t environments.Target, release string
 	return nil
 }
 
-func (w *world) Leave(_ context.Context, t environments.Target, others *drift.Others) (int, []drift.Handed, error) {
+func (w *world) Leave(_ context.Context, t environments.Target, terms drift.Terms) (drift.Left, error) {
 	if w.leaves == nil {
-		return 1, nil, nil
+		return drift.Left{Objects: 1}, nil
 	}
-	return w.leaves(t, others)
+	return w.leaves(t, terms)
 }
 
 func (w *world) Hold(_ context.Context, t environments.Target, h *drift.Hold) error {

@@ -71,6 +71,12 @@ func Decide(s Situation) (Plan, error) {
 		return Plan{}, &Conflict{Target: s.Target, Objects: conflicts}
 	}
 
+	decideLeft(s, &plan, wanted)
+	return plan, nil
+}
+
+// decideLeft decides on what is in the inventory and not wanted.
+func decideLeft(s Situation, plan *Plan, wanted map[ObjectID]bool) {
 	left := slices.DeleteFunc(s.Inventory.IDs(), func(id ObjectID) bool { return wanted[id] })
 	slices.SortStableFunc(left, func(a, b ObjectID) int { return b.Stage() - a.Stage() })
 	waiting := &PruneHeld{Target: s.Target}
@@ -94,7 +100,6 @@ func Decide(s Situation) (Plan, error) {
 		plan.Steps = append(plan.Steps, step)
 	}
 	plan.Held = guard(s, plan.Steps[len(wanted):]).and(waiting)
-	return plan, nil
 }
 
 // decideWanted decides on an object of the release that is ours or nobody's.

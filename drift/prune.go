@@ -91,6 +91,8 @@ type PruneHeld struct {
 	// may go unasked; Over says that more would.
 	Of, Limit int
 	Over      bool
+	// Gone says that they left because the target's overlay did.
+	Gone bool
 	// Unread are objects that left the release as well and could not be read.
 	// Then nothing at all is deleted, whatever was said.
 	Unread []Unread
@@ -110,6 +112,8 @@ func (h *PruneHeld) Error() string {
 	switch n := len(h.Objects); {
 	case n == 0:
 		fmt.Fprintf(&b, "%s: %d of the objects that left were not deleted:", h.Target, len(h.Handed)+len(h.Unrendered))
+	case h.Gone:
+		fmt.Fprintf(&b, "%s: its overlay is gone, and nothing is deleted for that alone.", h.Target)
 	case h.Over:
 		fmt.Fprintf(&b, "%s: %d of %d objects would be pruned (limit %d %%). Nothing was.", h.Target, n, h.Of, h.Limit)
 	case n == 1:
@@ -175,6 +179,9 @@ func (h *PruneHeld) Hint() string {
 	}
 	if len(h.Objects) == 0 {
 		return "Nothing is deleted that another target wants. It ends once that one is applied, or no longer declares the object."
+	}
+	if h.Gone {
+		return fmt.Sprintf("Restore the overlay. If the target is to go for good, say so in a commit: %q.", h.Word())
 	}
 	return fmt.Sprintf("If this is meant, say so in the commit: %q.", h.Word())
 }

@@ -15,7 +15,7 @@ var (
 	ErrUnverified = errors.New("a release that was not verified is never applied; get one from policies.Judge")
 	// ErrEmpty says that a release has no objects. That is never taken as a wish
 	// to prune everything.
-	ErrEmpty = errors.New("the release has no objects; nothing was written or pruned. If the target is to go, remove its objects in the cluster first")
+	ErrEmpty = errors.New("the release has no objects; nothing was written or pruned. If the target is to go for good, remove its overlay, and say so in the commit (docs/runbook.md, Retiring an application)")
 )
 
 // Rejected says that the API server does not accept objects of a release.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 )
@@ -54,68 +52,83 @@ func (c *Cluster) letsGo(ctx context.Context, w *work, err error) error {
 }
 
 // Leave lets go of what others declare now of a target whose overlay is gone, so
-// that a target that was renamed in git takes its objects along. Nothing is
-// deleted, and what nobody else declares is kept as it was. It returns how many
-// objects are left to the target, and which of them are not taken yet.
-func (c *Cluster) Leave(ctx context.Context, of environments.Target, others *drift.Others) (left int, waiting []drift.Handed, err error) {
+// that a target that was renamed in git takes its objects along. Of what nobody
+// else declares all is kept as it was, unless the terms have the word that it is
+// to be deleted: then the target is pruned to the end, and forgotten.
+func (c *Cluster) Leave(ctx context.Context, of environments.Target, terms drift.Terms) (drift.Left, error) {
+	left := drift.Left{Target: of}
 	t, err := c.acquire(ctx, of)
 	if err != nil {
-		return 0, nil, err
+		return left, err
 	}
 	defer func() { <-t.apply }()
 	if t.inventory.Target != "" { // what was put back may not be noted yet
 		if err := c.store(ctx, t); err != nil {
-			return 0, nil, err
+			return left, err
 		}
 	}
-	inv, err := c.inventories.load(ctx, t)
-	if err != nil {
-		return 0, nil, err
+	w := &work{target: t, terms: terms, kinds: map[drift.ObjectID]kind{}, watchers: map[drift.ObjectID]*watcher{}, live: map[drift.ObjectID]drift.Live{}}
+	defer c.abandon(w)
+	if err := c.gatherLeft(ctx, w); err != nil {
+		return left, err
 	}
-	live := map[drift.ObjectID]drift.Live{}
-	kinds := map[schema.GroupVersionKind]whereabouts{}
-	for _, id := range inv.IDs() {
-		gvk := schema.GroupVersionKind{Group: id.Group, Version: inv.Entries[id].Version, Kind: id.Kind}
-		if kinds[gvk].here == nil {
-			kinds[gvk] = c.whereabouts(ctx, gvk)
-		}
-		object, _, err := c.find(ctx, kinds[gvk], id)
-		switch {
-		case err != nil:
-			return 0, nil, fmt.Errorf("%s: reading %s: %w", t.name, id, err)
-		case object != nil:
-			live[id] = drift.Observe(object)
-		default:
-			live[id] = drift.Live{State: drift.Absent}
-		}
+	next, waiting := w.others.Leave(w.inventory, w.live, t.mark)
+	if err := c.noteLeft(ctx, w, next); err != nil {
+		return left, err
 	}
-	next, waiting := others.Leave(inv.Recognise(live, t.mark), live, t.mark)
-	if err := c.noteLeft(ctx, t, next); err != nil {
-		return 0, nil, err
+	plan := drift.Retire(drift.Situation{Target: of, Mark: t.mark, Inventory: next, Live: w.live, Word: terms.Word, Reach: c.reach(of.Environment), Others: w.others, ReachOf: c.reach})
+	left.Waiting, left.Held = waiting, plan.Held
+	if err := c.noteLeft(ctx, w, next.Retire(plan)); err != nil {
+		return left, err
 	}
-	for id := range inv.Entries {
-		if e, ok := next.Entries[id]; ok && e.Leaving != drift.LeavingHanded {
-			continue
-		}
-		if err := c.begin(ctx, id); err != nil { // a repair that runs ends first
-			return 0, nil, err
-		}
-		c.mu.Lock()
-		if k := c.kept[id]; k != nil {
-			c.end(k)
-			if k.target == t {
-				c.unkeep(k)
-				t.objects = slices.DeleteFunc(t.objects, func(o *kept) bool { return o == k })
-			}
-		}
-		c.mu.Unlock()
+	if _, left.Pending, err = c.pruneAll(ctx, t, plan.Steps, w.watchers); err != nil {
+		return left, err
 	}
-	return len(next.Entries), waiting, nil
+	c.mu.Lock()
+	kept := slices.ContainsFunc(w.still, func(k *kept) bool { return c.kept[k.id] == k })
+	next = t.inventory.Retired(w.live, t.mark, kept)
+	c.mu.Unlock()
+	left.Objects = len(next.Entries)
+	return left, c.noteLeft(ctx, w, next)
 }
 
-// noteLeft stores what is left of a target, and notes it beside what repairs make
-// meanwhile.
-func (c *Cluster) noteLeft(ctx context.Context, t *target, next drift.Inventory) error {
+// gatherLeft reads what a target has whose overlay is gone. What cannot be read is
+// an error: nothing is decided on half of it.
+func (c *Cluster) gatherLeft(ctx context.Context, w *work) (err error) {
+	t := w.target
+	if w.inventory, err = c.inventories.load(ctx, t); err != nil {
+		return err
+	}
+	if err := c.holdStill(ctx, w); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if t.inventory.Target == "" { // it was not applied since the start
+		t.inventory = w.inventory.Clone()
+	}
+	c.mu.Unlock()
+	if err := c.readLeft(ctx, w); err != nil {
+		return err
+	}
+	for _, id := range w.inventory.IDs() {
+		if live := w.live[id]; live.State == drift.Unknown {
+			return fmt.Errorf("%s: reading %s: %w", t.name, id, live.Why)
+		}
+	}
+	c.mu.Lock()
+	held := w.held
+	c.mu.Unlock()
+	if err := c.ready(ctx, held); err != nil {
+		return err
+	}
+	w.others, err = w.terms.Others(ctx)
+	return err
+}
+
+// noteLeft stores what is left of a target, notes it beside what repairs made
+// before, and stops keeping what went.
+func (c *Cluster) noteLeft(ctx context.Context, w *work, next drift.Inventory) error {
+	t := w.target
 	t.storing.Lock()
 	defer t.storing.Unlock()
 	if err := c.inventories.save(ctx, t, next); err != nil {
@@ -133,6 +146,12 @@ func (c *Cluster) noteLeft(ctx context.Context, t *target, next drift.Inventory)
 		t.inventory.Entries[id] = e
 	}
 	t.inventory.Accepted = next.Accepted
+	for _, k := range w.still {
+		if e, ok := next.Entries[k.id]; c.kept[k.id] == k && (!ok || e.Leaving == drift.LeavingHanded) {
+			c.unkeep(k)
+		}
+	}
+	t.objects = slices.DeleteFunc(t.objects, func(k *kept) bool { return c.kept[k.id] != k })
 	return nil
 }
 

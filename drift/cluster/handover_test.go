@@ -238,9 +238,9 @@ func TestWhatIsLeftOfATargetGoesToThoseWhoDeclareIt(t *testing.T) {
 			others.Add(c.to, drift.IDsOf(w.verifiedFor(c.to, c.declared[c.to]...).Release().Objects))
 			leave := func(wantLeft, wantWaiting int) {
 				t.Helper()
-				left, waiting, err := w.cluster.Leave(t.Context(), c.from, others)
-				if err != nil || left != wantLeft || len(waiting) != wantWaiting {
-					t.Fatalf("left %d, waiting %v, %v", left, waiting, err)
+				left, err := w.cluster.Leave(t.Context(), c.from, drift.Terms{Others: func(context.Context) (*drift.Others, error) { return others, nil }})
+				if err != nil || left.Objects != wantLeft || len(left.Waiting) != wantWaiting {
+					t.Fatalf("left %+v, %v", left, err)
 				}
 			}
 			if _, err := c.apply(c.to); err == nil {
