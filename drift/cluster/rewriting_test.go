@@ -135,7 +135,7 @@ spec:
 `,
 		"apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: '{ns}'}\nspec:\n  type: ClusterIP\n  clusterIP: ''\n  externalIPs: []\n  ipFamilyPolicy: SingleStack\n  selector: {app: web}\n  ports: [{port: 80, targetPort: 0, nodePort: 0, name: http}, {port: 81, targetPort: http, name: two}]\n",
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: '{ns}'}\ntype: ''\nstringData: {k: v, empty: ''}\ndata:\n  b: |\n    aGVs\n    bG8=\n",
-		"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: p, namespace: '{ns}'}\nspec: {accessModes: [ReadWriteOnce], volumeName: '', resources: {requests: {storage: 1024Mi}}}\n",
+		"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: p, namespace: '{ns}'}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1024Mi}}}\n",
 		"apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q, namespace: '{ns}'}\nspec: {hard: {requests.cpu: 4000m, pods: 0.5k, memory: 1024Gi}}\n",
 		configMap("a", "k", "", "q", "1000m", "d", "60s"),
 	}

@@ -488,6 +488,9 @@ func TestARestartOfTheAPIServerAndEtcdUnderLoad(t *testing.T) {
 		if e.Namespace == w.namespace && e.Name == "foreign" {
 			t.Errorf("not ours: %s", e)
 		}
+		if e.Code == 0 {
+			continue // cut off: the API server did not get to note what was asked
+		}
 		if e.Verb == "delete" && (!strings.Contains(string(e.RequestObject), `"uid"`) || !strings.Contains(string(e.RequestObject), `"resourceVersion"`)) {
 			t.Errorf("whatever has that name now: %s %s", e, e.RequestObject)
 		}
