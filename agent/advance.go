@@ -199,7 +199,7 @@ func (a *Agent) worker(ctx context.Context, t environments.Target) *worker {
 	if !ok {
 		w = newWorker(a.options.Retries, a.deployAndAnswer, a.turned, a.notTurned, (&guard{agent: a}).look)
 		a.workers[t.String()] = w
-		a.wakes.Store(t.String(), w.turned)
+		a.wakes.Store(t.String(), w)
 		a.running.Go(func() error {
 			w.run(ctx)
 			return nil

@@ -73,7 +73,7 @@ type Agent struct {
 	gatherer *demands.Gatherer
 	// rollbacks are what people asked for, by target (drift.RollbackRequest).
 	rollbacks sync.Map
-	// wakes let the worker of a target look at it (chan struct{}), by target.
+	// wakes are the workers (*worker) to be woken from elsewhere, by target.
 	wakes sync.Map
 
 	// workers, by the name of their target, are the loop's own; running holds

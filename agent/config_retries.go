@@ -37,6 +37,10 @@ type RetryConfig struct {
 	Limit *int `json:"limit,omitempty" jsonschema:"minimum=0,maximum=1000"`
 }
 
+// prerequisiteTries are some minutes by default. What did not come until then may be
+// misspelled, and a check that never ends helps nobody.
+const prerequisiteTries = 10
+
 // Bounds of the waits.
 const (
 	minRetryBase, maxRetryBase = 100 * time.Millisecond, time.Hour
@@ -63,6 +67,9 @@ func (c RetriesConfig) of(r reason) RetryConfig {
 	standard := c.Transient
 	if r.fate == stalled {
 		standard = c.Stalled
+	}
+	if r.name == reasonPrerequisite && standard.Limit == nil {
+		standard.Limit = new(prerequisiteTries)
 	}
 	return c.Reasons[r.name].or(standard)
 }

@@ -234,6 +234,12 @@ func (a *Agent) notice(n drift.Notice) {
 		a.askRollback(n.Target, *n.Rollback)
 		return
 	}
+	if n.TryAgain {
+		if w, ok := a.wakes.Load(n.Target.String()); ok {
+			wake(w.(*worker).again)
+		}
+		return
+	}
 	if d := n.Drift; d != nil {
 		a.tellDrift(n.Target, *d)
 	}

@@ -21,8 +21,8 @@ func (a *Agent) askRollback(t environments.Target, r drift.RollbackRequest) {
 // that is the answer, once the branch is known.
 func (a *Agent) handRollback(t environments.Target) {
 	synced := a.synced.Load()
-	if turned, ok := a.wakes.Load(t.String()); ok {
-		wake(turned.(chan struct{}))
+	if w, ok := a.wakes.Load(t.String()); ok {
+		wake(w.(*worker).turned)
 		return
 	}
 	cluster, ok := a.edges.Clusters[t.Environment]

@@ -61,6 +61,7 @@ var reasons = []reason{
 	{"HistoryUnknown", stalled, "", as[*gitsync.CommitUnavailable]},
 	{"HistoryUnknown", stalled, "", as[*gitsync.HistoryTooLong]},
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
+	{reasonPrerequisite, retry, "If nothing brings it, put it into the release, or take out what needs it. Where something is stuck on its way out, its finalizers say who has to let go.", waitsForPrerequisite},
 	{"ApplyRejected", stalled, "It was found without asking the API server, and nothing was written. `pawl check` shows the same.", unaskedRefusal},
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"OutOfReach", stalled, "Take it out of the overlay, or have the platform team widen what the environment may have (environments[].namespaces and kinds of the agent's configuration).", as[*drift.OutOfReach]},
@@ -93,6 +94,14 @@ func refusedImage(err error) bool {
 func unaskedRefusal(err error) bool {
 	var r *drift.Rejected
 	return errors.As(err, &r) && r.Offline
+}
+
+// reasonPrerequisite is told of what cannot be made before something else is there.
+const reasonPrerequisite = "PrerequisiteMissing"
+
+func waitsForPrerequisite(err error) bool {
+	var r *drift.Rejected
+	return errors.As(err, &r) && r.Passes()
 }
 
 // denied finds refusals with a reason of one kind among others.

@@ -43,6 +43,8 @@ type worker struct {
 	// health turned.
 	turn   func(context.Context, job) error
 	turned chan struct{}
+	// again is woken when what a job failed for may have passed.
+	again chan struct{}
 	// told is called when looking failed, once for what fails alike.
 	told func(job, error)
 	// after is called after each of them, with the context of the worker and not of
@@ -59,7 +61,7 @@ type worker struct {
 }
 
 func newWorker(retries RetriesConfig, do, turn func(context.Context, job) error, told func(job, error), after func(context.Context, job)) *worker {
-	return &worker{retries: retries, do: do, turn: turn, told: told, after: after, turned: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	return &worker{retries: retries, do: do, turn: turn, told: told, after: after, turned: make(chan struct{}, 1), again: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 // assign makes j the next job.
@@ -174,6 +176,11 @@ func (w *worker) run(ctx context.Context) {
 		case <-turnAgain:
 			look()
 			continue
+		case <-w.again:
+			if current.tries.due.IsZero() { // it did not fail, or is none of what is tried again
+				continue
+			}
+			current.retry, current.tries = true, newTries(w.retries)
 		case <-tryAgain:
 			current.retry = true
 		}

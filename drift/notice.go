@@ -7,7 +7,7 @@ import (
 )
 
 // Notice is what watching the live objects of a target found, or what a person
-// asks of it. Exactly one of Health, Drift, Rollback and Own is set.
+// asks of it. Exactly one of Health, Drift, Rollback, Own and TryAgain is set.
 type Notice struct {
 	Target  environments.Target
 	Release string // the digest of the release that is being kept
@@ -17,6 +17,9 @@ type Notice struct {
 	Rollback *RollbackRequest
 	// Own is about what the agent keeps of the target in its own namespace.
 	Own *Own
+	// TryAgain says that something happened to what the release that was applied last
+	// waits for, see Problem.Awaits.
+	TryAgain bool
 }
 
 // Drift is one object that differed from the release, and what was done.

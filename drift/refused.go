@@ -36,9 +36,18 @@ type Problem struct {
 	Object ObjectID
 	Field  string // "spec.replicas", where the server says it
 	Reason string
+	// Awaits is the namespace or the definition without which the object cannot be
+	// made, and which may come; zero where waiting does not help.
+	Awaits ObjectID
 	// File and Line are where the object is declared, as far as that is known.
 	File string
 	Line int
+}
+
+// Passes reports whether nothing is wrong with the objects but that they cannot be
+// made before something else is there.
+func (e *Rejected) Passes() bool {
+	return len(e.Problems) > 0 && !slices.ContainsFunc(e.Problems, func(p Problem) bool { return p.Awaits == ObjectID{} })
 }
 
 func (p Problem) String() string {
@@ -84,6 +93,9 @@ func (e *Rejected) Error() string {
 	}
 	if e.Offline {
 		return fmt.Sprintf("%s: it cannot be applied, %s:%s", e.Target, count(len(e.Problems), "problem", e.Of), lines.String())
+	}
+	if e.Passes() {
+		return fmt.Sprintf("%s: %d of %d objects cannot be made yet, %s:%s", e.Target, len(e.Problems), e.Of, written, lines.String())
 	}
 	return fmt.Sprintf("%s: the API server refuses %s, %s:%s", e.Target, count(len(e.Problems), "problem", e.Of), written, lines.String())
 }

@@ -31,6 +31,9 @@ func (t TargetState) Condition() Condition {
 	case StageFailed:
 		return ConditionStalled
 	case StageRetrying:
+		if t.lacks() {
+			return ConditionWaiting
+		}
 		return ConditionRetrying
 	case StagePruneHeld:
 		var held *drift.PruneHeld
@@ -46,6 +49,12 @@ func (t TargetState) Condition() Condition {
 		}
 	}
 	return ConditionWorking
+}
+
+// lacks reports whether the release waits for what its objects need to be made.
+func (t TargetState) lacks() bool {
+	var rejected *drift.Rejected
+	return errors.As(t.Problem.Err, &rejected) && rejected.Passes()
 }
 
 // Retry is how a target that failed is tried again. It says nothing that changes

@@ -15,6 +15,10 @@ func TestCondition(t *testing.T) {
 	held.Problem.Err = &drift.PruneHeld{}
 	unread := staged("web", StagePruneHeld)
 	unread.Problem.Err = &drift.PruneHeld{Unread: []drift.Unread{{}}}
+	lacking, mixed := staged("web", StageRetrying), staged("web", StageRetrying)
+	awaits := drift.Problem{Awaits: drift.ObjectID{Kind: "Namespace", Name: "shop"}}
+	lacking.Problem.Err = &drift.Rejected{Problems: []drift.Problem{awaits}}
+	mixed.Problem.Err = &drift.Rejected{Problems: []drift.Problem{awaits, {}}}
 	for _, c := range []struct {
 		says string
 		is   TargetState
@@ -29,6 +33,8 @@ func TestCondition(t *testing.T) {
 		{"a word about pruning is asked for", held, ConditionWaiting},
 		{"what cannot be read may be readable soon", unread, ConditionRetrying},
 		{"a registry that is down may come back", staged("web", StageRetrying), ConditionRetrying},
+		{"what its objects need may come", lacking, ConditionWaiting},
+		{"and does not help where one is wrong", mixed, ConditionRetrying},
 		{"a refusal needs a person", staged("web", StageFailed), ConditionStalled},
 	} {
 		if got := c.is.Condition(); got != c.want {

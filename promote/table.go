@@ -118,6 +118,8 @@ func (t TargetState) health() string {
 		return "✗ " + worst(t.Health, cmp.Or(t.Problem.Reason, "failed"))
 	case t.done():
 		return "✓ " + since(t.Since)
+	case t.Stage == StageRetrying && t.lacks():
+		return "… waiting, " + t.Problem.Reason
 	case t.Stage == StageWaiting, t.Stage == StagePruneHeld:
 		return "… " + worst(t.Health, string(t.Stage))
 	}

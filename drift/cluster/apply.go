@@ -15,6 +15,7 @@ import (
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/policies"
+	"github.com/pawl-dev/pawl/render"
 )
 
 // Apply makes the live objects those of the release, and keeps them so until
@@ -47,15 +48,23 @@ func (c *Cluster) Apply(ctx context.Context, v policies.Verified, terms drift.Te
 		return drift.Applied{}, err
 	}
 	defer func() { <-t.apply }()
+	applied, err := c.bring(ctx, t, release, terms)
+	c.mu.Lock()
+	c.await(t, err)
+	c.mu.Unlock()
+	applied.Took = time.Since(started)
+	return applied, located(err, release)
+}
+
+// bring brings a target to a release.
+func (c *Cluster) bring(ctx context.Context, t *target, release render.Release, terms drift.Terms) (drift.Applied, error) {
 	ctx = c.turns.enter(ctx)
 	w, err := c.prepare(ctx, t, release, terms)
 	if err != nil {
-		return drift.Applied{}, located(err, release)
+		return drift.Applied{}, err
 	}
 	defer c.abandon(w)
-	applied, err := c.carryOut(ctx, w)
-	applied.Took = time.Since(started)
-	return applied, located(err, release)
+	return c.carryOut(ctx, w)
 }
 
 func (c *Cluster) carryOut(ctx context.Context, w *work) (drift.Applied, error) {
@@ -264,7 +273,7 @@ func (c *Cluster) write(ctx context.Context, w *work, ids []drift.ObjectID) erro
 		err := c.writeOne(ctx, w, wanted)
 		mu.Lock()
 		defer mu.Unlock()
-		switch problems := refusal(err, wanted); {
+		switch problems := refusal(err, wanted, w.kinds[wanted.ID]); {
 		case err == nil:
 		case len(problems) > 0:
 			refused.Problems = append(refused.Problems, problems...)

@@ -122,6 +122,7 @@ type Cluster struct {
 	claims   map[drift.ObjectID]*target
 	deleting map[drift.ObjectID]*deletion
 	pods     map[string]*podWatch // by namespace
+	awaited  map[drift.ObjectID]*awaited
 	waiting  map[*waiter]struct{}
 }
 
@@ -236,6 +237,7 @@ func New(o Options) (*Cluster, error) {
 		claims:   map[drift.ObjectID]*target{},
 		deleting: map[drift.ObjectID]*deletion{},
 		pods:     map[string]*podWatch{},
+		awaited:  map[drift.ObjectID]*awaited{},
 		waiting:  map[*waiter]struct{}{},
 	}
 	c.notices = newNotices(c)
@@ -316,6 +318,7 @@ func (c *Cluster) Forget(t environments.Target) {
 	}
 	known.health.stop()
 	c.watchPods(known, nil)
+	c.await(known, nil)
 	delete(c.targets, known.name)
 }
 

@@ -40,6 +40,8 @@ type kept struct {
 	// unmarked is set where the object was out of sight last because somebody took
 	// our mark off, or made another one in its place.
 	unmarked bool
+	// lacks is what the object waits for, and told the one that was told.
+	lacks, told lack
 	// repairs since window, so that one object cannot keep the agent busy.
 	repairs int
 	window  time.Time
@@ -123,6 +125,7 @@ func (c *Cluster) unkeep(k *kept) {
 // settled ends an episode of drift. c.mu is held.
 func (k *kept) settled() {
 	k.since, k.drifted, k.failing, k.reported = time.Time{}, nil, false, likeness{}
+	k.lacks, k.told = lack{}, lack{}
 }
 
 // judge decides whether what was seen of a kept object is drift. object may be

@@ -72,7 +72,21 @@ func (c *Cluster) kindOf(gvk schema.GroupVersionKind, brought map[schema.GroupKi
 // notServed says that the cluster does not have a kind, or not in a version.
 type notServed struct {
 	gvk      schema.GroupVersionKind
+	resource string   // empty if it never was known
 	versions []string // in which it has it
+}
+
+// awaits is the definition that may bring the kind; zero if the cluster has it
+// already, or it is none that can be defined.
+func (e *notServed) awaits() drift.ObjectID {
+	if len(e.versions) > 0 || !strings.Contains(e.gvk.Group, ".") {
+		return drift.ObjectID{}
+	}
+	if e.resource == "" {
+		plural, _ := meta.UnsafeGuessKindToResource(e.gvk) // where it is another, the next try finds it
+		return definitionID(plural.GroupResource())
+	}
+	return definitionID(schema.GroupResource{Group: e.gvk.Group, Resource: e.resource})
 }
 
 func (e *notServed) Error() string {
@@ -84,7 +98,7 @@ func (e *notServed) Error() string {
 
 // named is e with the versions that are served, as far as that can be found out.
 func (e *notServed) named(ctx context.Context, c *Cluster) *notServed {
-	named := &notServed{gvk: e.gvk}
+	named := &notServed{gvk: e.gvk, resource: e.resource}
 	kinds, _ := c.served(ctx, e.gvk.GroupKind())
 	for _, k := range kinds {
 		named.versions = append(named.versions, k.gvk.GroupVersion().String())

@@ -47,6 +47,12 @@ func (n *notices) tended(t *target, o drift.Own) {
 	n.signal()
 }
 
+// tryAgain queues that what a target waits for has changed. c.mu is held.
+func (n *notices) tryAgain(t *target) {
+	n.drifts = append(n.drifts, drift.Notice{Target: t.Target, Release: t.release, TryAgain: true})
+	n.signal()
+}
+
 // healthChanged queues a look at a target's health. c.mu is held.
 func (n *notices) healthChanged(t *target) {
 	n.dirty[t] = true

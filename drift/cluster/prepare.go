@@ -174,7 +174,7 @@ func (c *Cluster) findKinds(ctx context.Context, w *work) error {
 			}
 		}
 		if not := missing[gvk]; not != nil {
-			refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: not.Error()})
+			refused.Problems = append(refused.Problems, drift.Problem{Object: drift.IDOf(object), Field: "apiVersion", Reason: not.Error(), Awaits: not.awaits()})
 			continue
 		}
 		name := drift.NameOf(object)
@@ -264,11 +264,11 @@ func (c *Cluster) stillServed(ctx context.Context, w *work) error {
 			c.mu.Unlock()
 			missing[gvr] = nil
 			if lost && c.surelyNotServed(ctx, wanted.GVK) {
-				missing[gvr] = (&notServed{gvk: wanted.GVK}).named(ctx, c)
+				missing[gvr] = (&notServed{gvk: wanted.GVK, resource: gvr.Resource}).named(ctx, c)
 			}
 		}
 		if m := missing[gvr]; m != nil {
-			refused.Problems = append(refused.Problems, drift.Problem{Object: wanted.ID, Field: "apiVersion", Reason: m.Error()})
+			refused.Problems = append(refused.Problems, drift.Problem{Object: wanted.ID, Field: "apiVersion", Reason: m.Error(), Awaits: m.awaits()})
 		}
 	}
 	if len(refused.Problems) > 0 {

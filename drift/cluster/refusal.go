@@ -19,7 +19,7 @@ import (
 // refusal turns an API server's answer into problems of an object. It is
 // empty where the answer does not judge the object: the server could not be
 // reached, was busy, or a webhook was down.
-func refusal(err error, wanted drift.Wanted) []drift.Problem {
+func refusal(err error, wanted drift.Wanted, k kind) []drift.Problem {
 	id := wanted.ID
 	var not *notRecreated
 	if errors.As(err, &not) {
@@ -38,6 +38,9 @@ func refusal(err error, wanted drift.Wanted) []drift.Problem {
 		return nil
 	}
 	s := answer.Status()
+	if lack, ok := lacking(err, id, k); ok {
+		return []drift.Problem{{Object: id, Reason: lack.String(), Awaits: lack.id}}
+	}
 	if fields := drift.Immutable(s); len(fields) > 0 {
 		_, reason := drift.DecideRecreation(drift.Wanted{}, false, drift.Entry{}, drift.Live{}, drift.Mark{}, fields)
 		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason}}

@@ -125,9 +125,16 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		c.runsUnverified(k, changed, answer)
 	}
 	if err != nil {
-		if c.ctx.Err() == nil {
-			c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, wanted)))
+		if c.ctx.Err() != nil {
+			return
 		}
+		if lack, ok := lacking(err, id, w.kind); ok {
+			c.lacks(k, lack)
+			err = errors.New(lack.String() + "; tried again as soon as it is there")
+		} else {
+			k.lacks = lack
+		}
+		c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, wanted)))
 		return
 	}
 	c.retry.Forget(id)
@@ -202,14 +209,15 @@ func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) (*unstructur
 	return object, nil
 }
 
-// failed notes that an object could not be put back, tells it once an episode,
-// and tries again later. c.mu is held.
+// failed notes that an object could not be put back, and tries again later. It is
+// told once an episode, and when what the object lacks is no longer the same.
+// c.mu is held.
 func (c *Cluster) failed(k *kept, err error) {
 	c.retry.AddRateLimited(k.id)
-	if k.failing {
+	if k.failing && k.told == k.lacks {
 		return
 	}
-	k.failing = true
+	k.failing, k.told = true, k.lacks
 	d := drift.Drift{Object: k.id, SeenAt: k.since, Err: err}
 	if live, ok := k.watcher.seen[k.id]; ok {
 		d.Deleted = live.State == drift.Absent

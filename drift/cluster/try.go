@@ -94,7 +94,7 @@ func (c *Cluster) try(ctx context.Context, w *work, steps []*drift.Step, before 
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		switch problems := refusal(err, wanted); {
+		switch problems := refusal(err, wanted, w.kinds[wanted.ID]); {
 		case err == nil:
 			trials[wanted.ID] = t
 		case len(problems) > 0:

@@ -318,6 +318,7 @@ func (w *watcher) take(id drift.ObjectID, live drift.Live, object *unstructured.
 // opened lets objects be repaired that waited for their namespace or kind.
 // c.mu is held.
 func (c *Cluster) opened(id drift.ObjectID, live drift.Live) {
+	c.letAwaitedGo()
 	if live.State != drift.Present || live.Terminating {
 		return
 	}
@@ -334,11 +335,16 @@ func (c *Cluster) opened(id drift.ObjectID, live drift.Live) {
 				c.fresh.Add(other)
 			}
 		}
-		for _, w := range c.watchers {
-			if w.broken != nil && id.Name == w.kind.gvr.GroupResource().String() {
-				w.stop() // instead of its next attempt in some seconds
-				w.start()
-			}
+		c.servedAgain(id)
+	}
+}
+
+// servedAgain watches the kind of a definition that is there again. c.mu is held.
+func (c *Cluster) servedAgain(definition drift.ObjectID) {
+	for _, w := range c.watchers {
+		if w.broken != nil && definition.Name == w.kind.gvr.GroupResource().String() {
+			w.stop() // instead of its next attempt in some seconds
+			w.start()
 		}
 	}
 }
