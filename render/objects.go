@@ -66,7 +66,9 @@ func complete(o *unstructured.Unstructured) error {
 		return &Error{Object: at, Field: "kind", Err: errors.New("is missing")}
 	case metadata["generateName"] != nil:
 		return &Error{Object: at, Field: "metadata.generateName", Err: errors.New("makes another object at every apply; give the object a name")}
-	case !isMap || !isString || name == "":
+	case isMap && metadata["name"] != nil && !isString:
+		return &Error{Object: at, Field: "metadata.name", Err: errors.New("is no text; quote it")}
+	case !isMap || name == "":
 		return &Error{Object: at, Field: "metadata.name", Err: errors.New("is missing")}
 	}
 	if namespace := metadata["namespace"]; namespace != nil {

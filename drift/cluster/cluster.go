@@ -178,6 +178,7 @@ func New(o Options) (*Cluster, error) {
 	if config.UserAgent == "" {
 		config.UserAgent = "pawl"
 	}
+	config.WarningHandler = &warnings{log: o.Log, said: map[string]bool{}}
 	http, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)

@@ -43,7 +43,7 @@ func refusal(err error, wanted drift.Wanted, k kind) []drift.Problem {
 	}
 	if fields := drift.Immutable(s); len(fields) > 0 {
 		_, reason := drift.DecideRecreation(drift.Wanted{}, false, drift.Entry{}, drift.Live{}, drift.Mark{}, fields)
-		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason}}
+		return []drift.Problem{{Object: id, Field: fields[0], Reason: reason + changeable(s)}}
 	}
 	if isUnfit(s) {
 		s.Code = http.StatusBadRequest // which is not the server's fault
@@ -65,6 +65,20 @@ func refusal(err error, wanted drift.Wanted, k kind) []drift.Problem {
 		return undeclared(masked(s.Message, wanted), id)
 	}
 	return nil
+}
+
+// others is how the API server says which fields of a StatefulSet can be changed.
+var others = regexp.MustCompile(`^Forbidden: updates to statefulset spec for fields other than (.*) are forbidden$`)
+
+// changeable names the fields that can be changed, where no field is named that
+// cannot.
+func changeable(s metav1.Status) string {
+	for _, cause := range s.Details.Causes {
+		if m := others.FindStringSubmatch(cause.Message); m != nil {
+			return "; only these can: " + m[1] + ", so not volumeClaimTemplates, say"
+		}
+	}
+	return ""
 }
 
 // granting is the field of an object of RBAC that hands out rights.
