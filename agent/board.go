@@ -188,7 +188,7 @@ func (b *board) resume(t environments.Target, commit gitsync.Commit, s settings,
 		k.stuck, k.delayed = "", ""
 		wake(k.turned)
 	}
-	b.show(t, commit, true)
+	b.show(t, commit, k.commit != commit)
 	return true
 }
 

@@ -68,9 +68,12 @@ type TargetStatus struct {
 	Stage       string `json:"stage"`
 	// State is whose turn it is: working, waiting, retrying, stalled or healthy;
 	// Since when, in RFC 3339, it has been so, for healthy at any commit.
-	State  string   `json:"state"`
-	Since  string   `json:"since,omitempty"`
+	State string `json:"state"`
+	Since string `json:"since,omitempty"`
+	// Images are those that run, as far as pawl applied them, and Wants those of the
+	// commit where it asks for others.
 	Images []string `json:"images"`
+	Wants  []string `json:"wants,omitempty"`
 	// Tries is how many failed at this commit, and NextTry when the next one is.
 	Tries   int            `json:"tries,omitempty"`
 	NextTry string         `json:"nextTry,omitempty"`

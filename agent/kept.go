@@ -280,6 +280,21 @@ func (b *board) release(t environments.Target) string {
 	return ""
 }
 
+// runs are the images of the release that a target is kept at, each once.
+func (b *board) runs(t environments.Target) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	images := []string{}
+	if k := b.kept[t]; k != nil && k.done != nil {
+		for _, e := range k.done.evidence {
+			if !slices.Contains(images, e.Image) {
+				images = append(images, e.Image)
+			}
+		}
+	}
+	return images
+}
+
 // unkeep lets the target's release be judged and applied anew.
 func (b *board) unkeep(t environments.Target) {
 	b.mu.Lock()
@@ -436,7 +451,7 @@ func (k *kept) settle(s *promote.TargetState) {
 		s.Problem = promote.Problem{Reason: reasonGateFailed, Text: k.gate, Hint: fixForward, Did: cmp.Or(k.stuck, k.delayed)}
 	case k.health.Status == drift.Failed:
 		s.Stage, s.Health = promote.StageFailed, *k.health
-		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: fixForward, Did: cmp.Or(k.waitsFor(), k.stuck, k.delayed)}
+		s.Problem = promote.Problem{Reason: reasonUnhealthy, Text: failures(*k.health), Hint: wayOut(*k.health), Did: cmp.Or(k.waitsFor(), k.stuck, k.delayed)}
 	case k.health.Status == drift.StatusUnwatched:
 		s.Stage, s.Health = promote.StageRetrying, *k.health
 		s.Problem = promote.Problem{Reason: reasonUnwatched, Text: k.health.UnwatchedText(), Hint: unwatchedHint, Did: "The release was applied. Whether it still is as it was, and healthy, is not known; the agent goes on trying to watch."}
@@ -453,6 +468,19 @@ func (k *kept) settle(s *promote.TargetState) {
 const fixForward = "Fix forward on the branch, or merge a revert."
 
 const unwatchedHint = "It ends by itself once the cluster can be watched again. If a version is no longer served, write one that is under apiVersion; if it is forbidden, give the agent its rights back."
+
+// fixOutside is the way out where objects were taken from a release.
+const fixOutside = "No commit mends that. What is on its way out goes once its finalizers are removed, by the controller that set them or by hand; then, and once its namespace and the definition of its kind are there, the agent puts it back by itself."
+
+// wayOut is what to do about a release that is not healthy.
+func wayOut(h drift.Health) string {
+	for _, o := range h.Objects {
+		if o.Status == drift.Failed && !o.Gone {
+			return fixForward
+		}
+	}
+	return fixOutside
+}
 
 // maxFailures is of how many failed objects it is told what they say: each may
 // say a lot, and all of it is stored and shown in many places.

@@ -21,3 +21,21 @@ func TestOfManyFailuresSomeAreTold(t *testing.T) {
 		t.Errorf("got %d bytes, %.80s … %s", len(text), text, text[len(text)-20:])
 	}
 }
+
+func TestTheWayOutOfAFailure(t *testing.T) {
+	t.Parallel()
+	failed, gone := drift.ObjectHealth{Status: drift.Failed}, drift.ObjectHealth{Status: drift.Failed, Gone: true}
+	for says, c := range map[string]struct {
+		objects []drift.ObjectHealth
+		want    string
+	}{
+		"a release at fault is mended in git":        {[]drift.ObjectHealth{failed}, fixForward},
+		"also where something is gone beside":        {[]drift.ObjectHealth{gone, failed}, fixForward},
+		"what was taken from it is nothing for git":  {[]drift.ObjectHealth{gone, {Status: drift.Current}}, fixOutside},
+		"and what else is on its way does not count": {[]drift.ObjectHealth{gone, {Status: drift.Progressing}}, fixOutside},
+	} {
+		if got := wayOut(drift.Health{Objects: c.objects}); got != c.want {
+			t.Errorf("%s: %s", says, got)
+		}
+	}
+}

@@ -63,10 +63,12 @@ var reasons = []reason{
 	{"EvidenceUnavailable", retry, "The registry could not be asked. Nothing new is applied until it can; the agent goes on trying.", as[*policies.Unavailable]},
 	{reasonPrerequisite, retry, "If nothing brings it, put it into the release, or take out what needs it. Where something is stuck on its way out, its finalizers say who has to let go.", waitsForPrerequisite},
 	{"ApplyRejected", stalled, "It was found without asking the API server, and nothing was written. `pawl check` shows the same.", unaskedRefusal},
+	{"ApplyRejected", stalled, "Mend what the text names; the next commit goes on from what was written.", refusedLate},
 	{"ApplyRejected", stalled, "The API server refused it in a dry run and nothing was written. `pawl diff` shows the same.", as[*drift.Rejected]},
 	{"OutOfReach", stalled, "Take it out of the overlay, or have the platform team widen what the environment may have (environments[].namespaces and kinds of the agent's configuration).", as[*drift.OutOfReach]},
 	{"Conflict", retry, "It moves from one target to another, and is taken over as soon as the first is applied.", letsGo},
 	{"Conflict", stalled, "Two owners claim one object. Take it out of one of them, or take it over from a tool that is no longer at work (adopt, in pawl.yaml).", as[*drift.Conflict]},
+	{"LiveUnknown", stalled, "Give the account that the text names the right that it names; deploy/README.md says which components have rights for which kinds. What cannot be read is never taken for absent.", as[*drift.NoRight]},
 	{"LiveUnknown", retry, "What cannot be read is never taken for absent. The agent goes on trying.", as[*drift.UnknownLive]},
 	{"LiveUnknown", retry, "", leftUnread},
 	{"PruneHeld", retry, "", waitsForOthers},
@@ -102,6 +104,12 @@ const reasonPrerequisite = "PrerequisiteMissing"
 func waitsForPrerequisite(err error) bool {
 	var r *drift.Rejected
 	return errors.As(err, &r) && r.Passes()
+}
+
+// refusedLate reports whether other objects were written before the refusal.
+func refusedLate(err error) bool {
+	var r *drift.Rejected
+	return errors.As(err, &r) && r.Written
 }
 
 // denied finds refusals with a reason of one kind among others.
@@ -144,6 +152,9 @@ func classify(err error) reason {
 func problem(err error) promote.Problem {
 	r := classify(err)
 	p := promote.Problem{Reason: r.name, Text: err.Error(), Hint: r.hint, Err: err}
+	if refusedLate(err) && r.fate == stalled {
+		p.Did = "What had to be written before the refusal could be known stays; nothing was deleted, and what else ran before keeps running."
+	}
 	var h interface{ Hint() string }
 	if errors.As(err, &h) && h.Hint() != "" {
 		p.Hint = h.Hint()

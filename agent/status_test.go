@@ -29,6 +29,8 @@ func TestClassify(t *testing.T) {
 		{"a repository that is too large waits for a person", &gitsync.TooLarge{Commit: "abc"}, "TooLarge", stalled},
 		{"a commit without pawl.yaml waits for a person", &demands.PipelineMissing{Commit: "abc"}, "PipelineInvalid", stalled},
 		{"an empty render waits for a person", &render.Empty{}, "RenderEmpty", stalled},
+		{"a right that is missing waits for a person", &drift.UnknownLive{Objects: []drift.Unread{{Why: &drift.NoRight{Err: errors.New("cannot list")}}}}, "LiveUnknown", stalled},
+		{"a refusal after something was written is one all the same", &drift.Rejected{Written: true, Problems: []drift.Problem{{}}}, "ApplyRejected", stalled},
 		{"an unsigned image waits for a person", &policies.Refusal{Images: []policies.ImageRefusal{{}}}, "ImageRefused", stalled},
 		{"a policy that denies waits for a person", &policies.Refusal{Denials: []policies.Denial{{Kind: policies.DeniedByPolicy}}}, "PolicyDenied", stalled},
 		{"a rewritten branch is told before all that follows from it", &policies.Refusal{Images: []policies.ImageRefusal{{}}, Denials: []policies.Denial{{Kind: policies.DeniedByHistory}}}, "HistoryRewritten", stalled},

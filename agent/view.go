@@ -42,12 +42,16 @@ func (a *Agent) environmentStatus(state promote.EnvironmentState) EnvironmentSta
 	for _, t := range state.Targets {
 		s := TargetStatus{
 			Target: t.Target.String(), Application: t.Target.Application, Stage: string(t.Stage),
-			State: string(t.Condition()), Images: []string{}, Problem: problemStatus(t.Problem),
+			State: string(t.Condition()), Problem: problemStatus(t.Problem),
 		}
+		s.Images = a.board.runs(t.Target)
 		for _, i := range t.Images {
-			if !slices.Contains(s.Images, i.Pinned()) {
-				s.Images = append(s.Images, i.Pinned())
+			if !slices.Contains(s.Wants, i.Pinned()) {
+				s.Wants = append(s.Wants, i.Pinned())
 			}
+		}
+		if sameImages(s.Wants, s.Images) {
+			s.Wants = nil
 		}
 		p := a.board.progressAt(t.Target, state.Commit)
 		s.Since, s.Tries, s.NextTry = moment(cmp.Or(t.Since, p.since)), p.tries, moment(p.next)
@@ -62,6 +66,12 @@ func (a *Agent) environmentStatus(state promote.EnvironmentState) EnvironmentSta
 	}
 	e.Entering = a.journal.of(state.Environment, applications)
 	return e
+}
+
+// sameImages reports whether two lists have the same images, in whatever order.
+func sameImages(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
 }
 
 // moment is a time as the status page has it, empty if there is none.

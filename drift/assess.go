@@ -20,15 +20,24 @@ func Assess(obj *unstructured.Unstructured, check *HealthCheck) ObjectHealth {
 	if s == Current {
 		message = ""
 	}
-	return ObjectHealth{Object: IDOf(obj), Status: s, Message: message}
+	return ObjectHealth{Object: IDOf(obj), Status: s, Message: message, Gone: s == Progressing && obj.GetDeletionTimestamp() != nil}
+}
+
+// heldBy names what keeps an object that is being deleted.
+func heldBy(obj *unstructured.Unstructured) string {
+	finalizers := obj.GetFinalizers()
+	switch len(finalizers) {
+	case 0:
+		return ""
+	case 1:
+		return ", and its finalizer holds it: " + finalizers[0]
+	}
+	return ", and its finalizers hold it: " + strings.Join(finalizers, ", ")
 }
 
 func assess(obj *unstructured.Unstructured, check *HealthCheck) (HealthStatus, string) {
 	if obj.GetDeletionTimestamp() != nil && finishedOf(obj) == "" {
-		if f := obj.GetFinalizers(); len(f) > 0 {
-			return Progressing, "is being deleted, once its finalizers are gone: " + strings.Join(f, ", ")
-		}
-		return Progressing, "is being deleted"
+		return Progressing, "is being deleted" + heldBy(obj)
 	}
 	if check != nil {
 		return check.assess(obj)

@@ -22,6 +22,9 @@ type ObjectHealth struct {
 	// Message says what is missing or failed: "1 of 2 pods ready", "pod
 	// web-7c9d-x2x: ImagePullBackOff: …".
 	Message string
+	// Gone is set of what is not there, or on its way out: it is put back as soon as
+	// it can be, and no commit is to blame.
+	Gone bool
 	// Blocked is set while its controller waits for a pod of an earlier release.
 	Blocked bool
 }

@@ -16,6 +16,8 @@ func TestAssess(t *testing.T) {
 	}{
 		"a ConfigMap is there": {`{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}`, Current, ""},
 		"being deleted":        {`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, deletionTimestamp: "2026-11-20T10:00:00Z"}}`, Progressing, "is being deleted"},
+		"held by a finalizer":  {`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, deletionTimestamp: "2026-11-20T10:00:00Z", finalizers: [acme.io/x]}}`, Progressing, "is being deleted, and its finalizer holds it: acme.io/x"},
+		"held by two":          {`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, deletionTimestamp: "2026-11-20T10:00:00Z", finalizers: [acme.io/x, acme.io/y]}}`, Progressing, "is being deleted, and its finalizers hold it: acme.io/x, acme.io/y"},
 
 		"a Deployment nobody looked at yet":  {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: w, generation: 1}, spec: {replicas: 2}}`, Progressing, "0 of 2 pods made"},
 		"a Deployment that was just changed": {`{apiVersion: apps/v1, kind: Deployment, metadata: {name: w, generation: 2}, spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1, readyReplicas: 1}}`, Progressing, "Deployment generation is 2, but latest observed generation is 1"},

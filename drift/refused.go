@@ -190,6 +190,15 @@ func (e *UnknownLive) what(happened string) string {
 	return fmt.Sprintf("%s: %s:%s", e.Target, fmt.Sprintf(happened, countUnread(len(e.Objects))), lines.String())
 }
 
+// NoRight says that the agent may not read a kind, which only a person changes. Its
+// words are those of the API server: they name verb, resource and account.
+type NoRight struct{ Err error }
+
+func (e *NoRight) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *NoRight) Unwrap() error { return e.Err }
+
 // Unwrap gives the causes.
 func (e *UnknownLive) Unwrap() []error {
 	var causes []error

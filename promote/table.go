@@ -99,9 +99,9 @@ func (t TargetState) applied() string {
 	if t.Applied == nil {
 		return "—"
 	}
-	changed := 0
+	changed := 0 // by this commit
 	for _, step := range t.Applied.Steps {
-		if step.Action != drift.Unchanged && step.Action != drift.Keep {
+		if !t.Unchanged && step.Action != drift.Unchanged && step.Action != drift.Keep {
 			changed++
 		}
 	}

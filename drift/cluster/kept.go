@@ -225,8 +225,11 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 	case live.State == drift.Absent && k.finished.Rests(live):
 		health = k.finished.Health(k.id)
 	case live.State == drift.Absent:
-		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is not there"}
-		if k.unmarked { // which cannot be told apart without asking
+		health = drift.ObjectHealth{Object: k.id, Status: drift.Progressing, Message: "is not there", Gone: true}
+		switch {
+		case k.lacks != (lack{}):
+			health.Message += ", as " + k.lacks.String()
+		case k.unmarked: // which cannot be told apart without asking
 			health.Message = "has lost its label " + drift.LabelTarget + " to somebody again, or is not there"
 		}
 	case k.misjudged(live):

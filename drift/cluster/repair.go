@@ -130,6 +130,7 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		}
 		if lack, ok := lacking(err, id, w.kind); ok {
 			c.lacks(k, lack)
+			c.assess(k, k.watcher.seen[id]) // which names it
 			err = errors.New(lack.String() + "; tried again as soon as it is there")
 		} else {
 			k.lacks = lack

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,6 +39,9 @@ type watcher struct {
 	failing   time.Time
 	look      *time.Timer
 	unwatched drift.Unwatched
+	// streamed is what a watch that was accepted said instead of the cluster's
+	// state: that a kind's conversion webhook is down, say.
+	streamed error
 }
 
 // watch makes sure that a kind is watched, and holds the watcher until release.
@@ -80,6 +84,11 @@ func (w *watcher) start() {
 			return w.c.client.Resource(w.kind.gvr).Watch(ctx, o)
 		},
 		outcome: w.reached,
+		said: func(err error) {
+			w.c.mu.Lock()
+			defer w.c.mu.Unlock()
+			w.streamed = err
+		},
 	}
 	w.c.reflect(ctx, "marked "+w.kind.gvr.Resource, source, &store{w: w})
 }
@@ -104,6 +113,7 @@ type source struct {
 	// partial says that metadata is listed, and listed that it must be: what is
 	// watched is more than that.
 	partial, listed bool
+	said            func(error) // within an answer; may be nil
 }
 
 // IsWatchListSemanticsUnSupported keeps the reflector from listing by watching.
@@ -122,7 +132,15 @@ func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (wa
 	if ctx.Err() == nil {
 		s.outcome(err)
 	}
-	return w, err
+	if err != nil || s.said == nil {
+		return w, err
+	}
+	return watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
+		if e.Type == watch.Error {
+			s.said(apierrors.FromObject(e.Object))
+		}
+		return e, true
+	}), nil
 }
 
 func (s *source) List(o metav1.ListOptions) (runtime.Object, error) {
@@ -155,7 +173,12 @@ func (w *watcher) live(id drift.ObjectID) drift.Live {
 }
 
 func (w *watcher) why() error {
-	if w.broken != nil {
+	switch {
+	case apierrors.IsForbidden(w.broken):
+		return &drift.NoRight{Err: fmt.Errorf("watching %s: %w", w.kind.gvr.GroupResource(), w.broken)}
+	case w.broken == nil && w.streamed != nil:
+		return fmt.Errorf("watching %s: %w", w.kind.gvr.GroupResource(), w.streamed)
+	case w.broken != nil:
 		return fmt.Errorf("watching %s: %w", w.kind.gvr.GroupResource(), w.broken)
 	}
 	return fmt.Errorf("watching %s: no answer yet", w.kind.gvr.GroupResource())
@@ -260,7 +283,7 @@ func (s *store) Replace(objects []any, version string) error {
 	for _, g := range glimpses {
 		s.w.see(g.id, g.live, nil)
 	}
-	s.w.synced = true
+	s.w.synced, s.w.streamed = true, nil
 	s.w.c.changed()
 	return nil
 }
