@@ -59,7 +59,6 @@ func TestAssess(t *testing.T) {
 		"a budget that allows nothing":             {`{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: b, generation: 1}, status: {observedGeneration: 1, disruptionsAllowed: 0, conditions: [{type: DisruptionAllowed, status: "False", reason: InsufficientPods}]}}`, Current, ""},
 		"an Ingress without an address":            {`{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: i}, status: {loadBalancer: {}}}`, Current, ""},
 		"a Service without an external address":    {`{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {type: LoadBalancer, clusterIP: 10.0.0.1}, status: {loadBalancer: {}}}`, Current, ""},
-		"held by a finalizer":                      {`{apiVersion: v1, kind: ConfigMap, metadata: {name: c, finalizers: [acme.dev/keep, foregroundDeletion], deletionTimestamp: "2026-11-20T10:00:00Z"}}`, Progressing, "is being deleted, once its finalizers are gone: acme.dev/keep, foregroundDeletion"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
