@@ -63,7 +63,7 @@ func TestAssess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			obj := object(t, c.object)
-			want := ObjectHealth{Object: IDOf(obj), Status: c.status, Message: c.message}
+			want := ObjectHealth{Object: IDOf(obj), Status: c.status, Message: c.message, Gone: obj.GetDeletionTimestamp() != nil}
 			if diff := cmp.Diff(want, Assess(obj, nil)); diff != "" {
 				t.Error(diff)
 			}

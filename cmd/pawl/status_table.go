@@ -29,7 +29,7 @@ func writeStatus(w io.Writer, status agent.Status, now time.Time) {
 		}
 		for _, t := range e.Targets {
 			rows = append(rows, row{t.Application, fmt.Sprintf("%s\t%s\t%s\t%s\t%s %s\t%s", orDash(t.Application), e.Name,
-				orDash(oneLine(images(t))), orDash(since(t, now)), mark(t.Stage), state(t), notes(e, t, now))})
+				orDash(oneLine(runs(t))), orDash(since(t, now)), mark(t.Stage), state(t), notes(e, t, now))})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.application, b.application) })
@@ -149,9 +149,9 @@ func mark(stage string) string {
 	}
 }
 
-// images are those that run, and behind an arrow those that the commit asks for,
+// runs are the images that run, and behind an arrow those that the commit asks for,
 // where they are others.
-func images(t agent.TargetStatus) string {
+func runs(t agent.TargetStatus) string {
 	text := strings.Join(shortImages(t.Images), " ")
 	if len(t.Wants) > 0 {
 		text = strings.TrimSpace(text + " → " + strings.Join(shortImages(t.Wants), " "))
