@@ -77,7 +77,7 @@ func (a *Agent) others(ctx context.Context, j job, cluster Cluster) (*drift.Othe
 // gone adds the targets that have no overlay at the commit any more: they
 // declare nothing, and let go of what others declare now.
 func (a *Agent) gone(ctx context.Context, j job, cluster Cluster, found *drift.Others) error {
-	known := map[string]bool{j.target.String(): true}
+	known := map[string]bool{}
 	for _, t := range j.repository.Targets {
 		known[t.String()] = true
 	}

@@ -119,3 +119,28 @@ func TestATargetThatIsGoneIsDeletedByTheWordOfACommit(t *testing.T) {
 		}
 	})
 }
+
+// What one of them asks first serves the others, too.
+//
+// catalogue 96
+func TestATargetThatIsGoneLetsGoAlsoIfItAskedFirst(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		w.push(map[string]string{file("web", "dev"): "", file("shop", "dev"): overlay(hexOf("a"))})
+		p, cluster := w.agent.current.Load(), w.agent.edges.Clusters["dev"]
+		w.agent.declared.Clear()
+		as := func(target environments.Target) *drift.Others {
+			others, err := w.agent.others(context.Background(), job{revision: p.Revision, repository: p, target: target, declared: p.ImageFields()}, cluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return others
+		}
+		object := drift.ObjectID{Kind: "ConfigMap", Namespace: "shop", Name: "moved"}
+		if as(web).LetsGo(drift.MarkFor("", web), object) {
+			t.Error("it is told of itself")
+		}
+		if !as(targetOf("dev", "shop")).LetsGo(drift.MarkFor("", web), object) {
+			t.Error("what is gone does not let go")
+		}
+	})
+}
