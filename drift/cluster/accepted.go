@@ -12,8 +12,8 @@ import (
 
 // Accepted is what each target that this agent has an inventory for in the
 // cluster was last brought to, now or before a restart, in the order of their
-// names; if targets are given, what those were. The first call of a process reads the inventories, unless an apply
-// did; more calls cost no request.
+// names; if targets are given, what those were. The first call of a process reads
+// the inventories, unless an apply did; more calls cost no request.
 func (c *Cluster) Accepted(ctx context.Context, of ...environments.Target) ([]drift.Accepted, error) {
 	s := &c.inventories
 	if err := s.list(ctx); err != nil {

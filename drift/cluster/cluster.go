@@ -222,7 +222,7 @@ func New(o Options) (*Cluster, error) {
 		discovery:   disco,
 		mapper:      mapper,
 		inventories: inventories{configMaps: core.ConfigMaps(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, partBytes: cmp.Or(o.inventoryPartBytes, inventoryPartBytes), log: o.Log, busy: map[string]*sync.Mutex{}, seen: map[string]sighting{}, sure: map[string]string{}},
-		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}, seen: map[string]sighting{}, parts: map[string]*goodPart{}},
+		releases:    releases{secrets: core.Secrets(o.Namespace), namespace: o.Namespace, agent: drift.MarkFor(o.Owner, environments.Target{}).Agent, writing: make(chan struct{}, storingReleases), busy: map[string]*sync.Mutex{}, asked: map[string]string{}, seen: map[string]sighting{}, parts: map[string]*goodPart{}, doubtful: map[string]bool{}},
 		upkeep: upkeep{
 			metadata: partial, queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[ownID](firstRetry, lastRetry)),
 			of: map[ownID]*target{}, fights: map[ownID]*drift.Fights{}, failing: map[ownID]bool{},

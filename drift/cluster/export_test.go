@@ -25,7 +25,7 @@ func (c *Cluster) SeesParts(n int) bool {
 	defer c.releases.mu.Unlock()
 	seen := 0
 	for _, p := range c.releases.parts {
-		if c.releases.listed && p.seen.version != "" && !p.seen.gone {
+		if c.releases.listed.Load() && p.seen.version != "" && !p.seen.gone {
 			seen++
 		}
 	}

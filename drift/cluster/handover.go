@@ -102,14 +102,14 @@ func (c *Cluster) gatherLeft(ctx context.Context, w *work) (err error) {
 	if err := c.holdStill(ctx, w); err != nil {
 		return err
 	}
+	if err := c.readLeft(ctx, w); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	if t.inventory.Target == "" { // it was not applied since the start
 		t.inventory = w.inventory.Clone()
 	}
 	c.mu.Unlock()
-	if err := c.readLeft(ctx, w); err != nil {
-		return err
-	}
 	for _, id := range w.inventory.IDs() {
 		if live := w.live[id]; live.State == drift.Unknown {
 			return fmt.Errorf("%s: reading %s: %w", t.name, id, live.Why)
@@ -142,7 +142,7 @@ func (c *Cluster) noteLeft(ctx context.Context, w *work, next drift.Inventory) e
 			delete(t.inventory.Entries, id)
 			continue
 		}
-		e.Leaving = left.Leaving
+		e.UID, e.Adopted, e.Leaving = left.UID, left.Adopted, left.Leaving // no repair runs
 		t.inventory.Entries[id] = e
 	}
 	t.inventory.Accepted = next.Accepted

@@ -173,7 +173,14 @@ func (c *Cluster) tend() {
 func (c *Cluster) tendOne(id ownID) {
 	c.mu.Lock()
 	t := c.upkeep.of[id]
-	if t == nil || c.targets[t.name] != t || len(t.objects) == 0 {
+	if t == nil || c.targets[t.name] != t { // it was forgotten
+		delete(c.upkeep.of, id)
+		delete(c.upkeep.fights, id)
+		delete(c.upkeep.failing, id)
+		c.mu.Unlock()
+		return
+	}
+	if len(t.objects) == 0 {
 		c.mu.Unlock()
 		return
 	}

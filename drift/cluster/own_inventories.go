@@ -124,6 +124,9 @@ func (c *Cluster) sawInventory(o metav1.Object, is sighting) (inventory string, 
 	if known := s.known[name]; known != nil {
 		than = known.version()
 	}
+	if is.gone && than == "" { // nothing is known of it any more
+		delete(s.seen, name)
+	}
 	return inventory, is.newer(than)
 }
 

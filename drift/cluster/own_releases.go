@@ -51,7 +51,8 @@ func (c *Cluster) tendReleases(ctx context.Context, name string, t *target) (fou
 		index = &next
 		found.Written = append(found.Written, "Secret "+r.namespace+"/"+name)
 	}
-	return found, c.tendParts(ctx, name, t, index, &found)
+	err = c.tendParts(ctx, name, t, index, &found)
+	return found, err
 }
 
 // tendParts looks after the Secrets of the releases that an index names, and
@@ -59,7 +60,7 @@ func (c *Cluster) tendReleases(ctx context.Context, name string, t *target) (fou
 func (c *Cluster) tendParts(ctx context.Context, name string, t *target, index *goodIndex, found *drift.Own) error {
 	r := &c.releases
 	r.mu.Lock()
-	listed := r.listed
+	listed, doubtful := r.listed.Load(), r.doubtful[name]
 	odd := slices.DeleteFunc(slices.Clone(index.Releases), r.sure)
 	there := r.partsOf(name)
 	r.mu.Unlock()
@@ -92,7 +93,7 @@ func (c *Cluster) tendParts(ctx context.Context, name string, t *target, index *
 		}
 		c.removeParts(ctx, gone)
 	}
-	if index.object == nil {
+	if index.object == nil || doubtful {
 		return nil
 	}
 	var named [][]string
@@ -144,11 +145,19 @@ func (r *releases) mend(ctx context.Context, target string, e goodEntry) (writte
 		}
 	}
 	for i, part := range e.Parts {
-		if s := secrets[i]; s != nil && s.Labels[labelGoodPart] == r.agent && bytes.Equal(s.Data[goodPartKey], contents[i]) {
+		switch s := secrets[i]; {
+		case s == nil || !bytes.Equal(s.Data[goodPartKey], contents[i]):
+			r.mu.Lock()
+			r.part(part).left = contents[i] // until it is written
+			r.mu.Unlock()
+			err = r.put(ctx, part, target, contents[i])
+		case s.Labels[labelGoodPart] == r.agent:
 			r.vouch(part, s.ResourceVersion)
 			continue
+		default: // of before there was a label, or somebody took it off
+			err = r.label(ctx, s)
 		}
-		if err := r.put(ctx, part, target, contents[i]); err != nil {
+		if err != nil {
 			return written, err
 		}
 		written = append(written, "Secret "+r.namespace+"/"+part)
@@ -156,11 +165,11 @@ func (r *releases) mend(ctx context.Context, target string, e goodEntry) (writte
 	return written, nil
 }
 
-// rebuild makes what an index says of the parts that are there, where there is no
-// index and nothing is known of one: it was deleted while no agent ran. What it
-// held the target back from is not to be known any more.
+// rebuild makes what an index says of the parts that are there, once all are
+// listed, where nothing is known of an index: it was deleted, or made unreadable,
+// while no agent ran. What it held the target back from is not to be known any more.
 func (r *releases) rebuild(ctx context.Context, owner, name string, index *goodIndex) ([]goodEntry, error) {
-	if index.object != nil || index.content != "" {
+	if index.content != "" || !r.listed.Load() {
 		return nil, nil
 	}
 	r.mu.Lock()
@@ -206,12 +215,7 @@ func (c *Cluster) isWhole(ctx context.Context, e goodEntry) bool {
 	r := &c.releases
 	bounded, cancel := context.WithTimeout(ctx, persistence)
 	defer cancel()
-	err := c.wait(bounded, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.listed
-	})
-	if err != nil {
+	if err := c.wait(bounded, r.listed.Load); err != nil {
 		return true
 	}
 	r.mu.Lock()
@@ -243,7 +247,9 @@ func (c *Cluster) sawPart(o metav1.Object, s sighting) (index string, news bool)
 	p.seen = s
 	if s.gone && (p.sure == "" || s.newer(p.sure)) {
 		if known := r.known[index]; known != nil && slices.ContainsFunc(known.Releases, func(e goodEntry) bool { return slices.Contains(e.Parts, name) }) {
-			p.left = heldBy(o)
+			if p.left == nil { // else that is what was written, and this came after it
+				p.left = heldBy(o)
+			}
 		} else {
 			delete(r.parts, name)
 		}
@@ -277,11 +283,11 @@ func (r *releases) listedParts(there map[string]bool, version string) {
 		switch {
 		case !there[name]:
 			p.seen = sighting{version, true}
-		case !r.listed && p.sure == "":
+		case !r.listed.Load() && p.sure == "":
 			p.sure = p.seen.version
 		}
 	}
-	r.listed = true
+	r.listed.Store(true)
 }
 
 // sawIndex takes in what became of an index.

@@ -243,6 +243,41 @@ func TestAnIndexIsMadeOfTheReleasesThatAreThere(t *testing.T) {
 	}
 }
 
+// An index that cannot be read is not taken for one that names nothing.
+//
+// catalogue 120
+func TestAnIndexThatCannotBeReadCostsNoRelease(t *testing.T) {
+	t.Parallel()
+	w := keeping(t)
+	w.meanwhile(func() {
+		index := w.index()
+		_ = unstructured.SetNestedField(index.Object, base64.StdEncoding.EncodeToString([]byte("not JSON")), "data", "index.json")
+		if _, err := w.ownSecrets().Update(t.Context(), index, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.stillGood("1", "2")
+}
+
+// The Secrets of earlier versions have no label, and become seen as they are.
+func TestAReleaseOfAnEarlierVersionIsLabelled(t *testing.T) {
+	t.Parallel()
+	w := keeping(t)
+	var uid types.UID
+	w.meanwhile(func() {
+		part := w.partSecrets()["1"]
+		uid = part.GetUID()
+		part.SetLabels(nil)
+		if _, err := w.ownSecrets().Update(t.Context(), part, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.stillGood("1", "2")
+	if part := w.partSecrets()["1"]; part == nil || part.GetUID() != uid {
+		t.Errorf("it is %v; want the very same Secret", part)
+	}
+}
+
 // catalogue 120
 func TestPartsOfNoReleaseAreRemovedAndNobodyElsesAre(t *testing.T) {
 	t.Parallel()

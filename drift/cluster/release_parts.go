@@ -84,7 +84,7 @@ func (r *releases) put(ctx context.Context, name, target string, content []byte)
 	defer cancel()
 	created, err := r.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: drift.FieldManager})
 	if apierrors.IsAlreadyExists(err) {
-		if err := r.remove(ctx, name); err != nil {
+		if err := r.delete(ctx, name); err != nil {
 			return err
 		}
 		created, err = r.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: drift.FieldManager})
@@ -96,11 +96,34 @@ func (r *releases) put(ctx context.Context, name, target string, content []byte)
 	return nil
 }
 
-// remove deletes a part that no index names.
-func (r *releases) remove(ctx context.Context, part string) error {
+// label makes a part that holds what it should be seen as one.
+func (r *releases) label(ctx context.Context, secret *corev1.Secret) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if secret.Labels == nil {
+		secret.Labels = map[string]string{}
+	}
+	secret.Labels[labelGoodPart] = r.agent
+	updated, err := r.secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: drift.FieldManager})
+	if err != nil {
+		return err
+	}
+	r.vouch(secret.Name, updated.ResourceVersion)
+	return nil
+}
+
+func (r *releases) delete(ctx context.Context, part string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := r.secrets.Delete(ctx, part, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// remove deletes a part that no index names.
+func (r *releases) remove(ctx context.Context, part string) error {
+	if err := r.delete(ctx, part); err != nil {
 		return err
 	}
 	r.mu.Lock()

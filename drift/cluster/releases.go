@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -61,7 +62,10 @@ type releases struct {
 	// releases, once listed says that all of these are known.
 	seen   map[string]sighting
 	parts  map[string]*goodPart
-	listed bool
+	listed atomic.Bool
+	// doubtful are the indexes that could not be read: what they named is not known,
+	// so that no Secret is taken for one that none names.
+	doubtful map[string]bool
 }
 
 // storingReleases is how many releases are stored at once.
@@ -320,6 +324,9 @@ func (r *releases) refresh(ctx context.Context, name string, known *goodIndex) (
 			taken, err := takeIndex(object)
 			if err != nil {
 				taken = &goodIndex{Target: known.Target} // written anew with the next good release
+				r.mu.Lock()
+				r.doubtful[name] = true
+				r.mu.Unlock()
 			}
 			next = *taken
 		}
@@ -358,6 +365,7 @@ func (r *releases) list(ctx context.Context) error {
 		object := &list.Items[i]
 		index, err := takeIndex(object)
 		if err != nil {
+			r.doubtful[object.Name] = true
 			continue // as if there were none: it is written anew
 		}
 		object.Data, object.ManagedFields = nil, nil
