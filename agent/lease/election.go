@@ -82,7 +82,7 @@ func (e *Election) Run(ctx context.Context, lead func(context.Context, *Term) er
 // once waits for the Lease and leads for one term.
 func (e *Election) once(ctx context.Context, lead func(context.Context, *Term) error) error {
 	started, ended := make(chan struct{}), make(chan struct{})
-	e.lock.candidate()
+	e.lock.candidate(e.options.Lease)
 	elector, err := e.elector(leaderelection.LeaderCallbacks{
 		OnStartedLeading: func(context.Context) { close(started) },
 		OnStoppedLeading: func() {},

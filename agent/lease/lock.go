@@ -32,7 +32,10 @@ type lock struct {
 	failing bool // and told
 }
 
-var errWorking = errors.New("the Lease is kept until the work has ended")
+var (
+	errWorking = errors.New("the Lease is kept until the work has ended")
+	errOthers  = errors.New("the Lease is another replica's, and not this one's to release")
+)
 
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
@@ -47,6 +50,8 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 		if l.term != nil {
 			l.term.end(&Lost{})
 		}
+	case apierrors.IsNotFound(err) && l.term != nil && l.term.Check() != nil:
+		return nil, nil, errors.New("the Lease was deleted after it was lost; another replica may believe to lead")
 	case apierrors.IsNotFound(err) && now < l.foreign:
 		return nil, nil, fmt.Errorf("the Lease was deleted; it is made anew when its last holder must have noticed, in %s", (l.foreign - now).Round(time.Second))
 	}
@@ -64,11 +69,14 @@ func (l *lock) Update(ctx context.Context, r resourcelock.LeaderElectionRecord) 
 func (l *lock) write(r resourcelock.LeaderElectionRecord, write func() error) error {
 	release := r.HolderIdentity == ""
 	l.mu.Lock()
-	keep := release && !l.free
 	sent := l.clock()
+	keep, others := release && !l.free, release && sent < l.foreign
 	l.mu.Unlock()
-	if keep {
+	switch {
+	case keep:
 		return errWorking
+	case others: // client-go looks, and releases whatever it finds
+		return errOthers
 	}
 	err := write()
 	l.mu.Lock()
@@ -94,11 +102,15 @@ func (l *lock) tell(err error) {
 	l.failing = failed
 }
 
-// candidate makes ready for the next term.
-func (l *lock) candidate() {
+// candidate makes ready for the next term. Who led since the one before, for as
+// long as a lease, was perhaps not seen.
+func (l *lock) candidate(lease time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.term, l.free = nil, false
+	if l.sent > 0 {
+		l.foreign = l.clock() + lease
+	}
 }
 
 // begin makes the term that the newest write began.
