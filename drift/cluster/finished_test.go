@@ -179,7 +179,10 @@ func TestACompleteJobThatIsRecreatedRunsAgain(t *testing.T) {
 	w.apply(recreatable("'1'"))
 	w.finished("migrate", drift.FinishedComplete)
 	mark := w.mark()
-	w.apply(recreatable("'2'"))
+	w.eventually("the changed Job to be applied", func() (bool, string) { // its TTL may take the old one in between
+		err := w.tryApply(recreatable("'2'"))
+		return err == nil, fmt.Sprint(err)
+	})
 	w.finished("migrate", drift.FinishedComplete)
 	w.goes("Job/migrate")
 	w.healthBecomes(drift.Current)
