@@ -25,8 +25,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Renderer renders targets and remembers, for each, its last outcome and all
-// that it depended on: a revision that changed none of that is not built again.
+// Renderer renders targets and remembers, for each, its last outcomes and
+// all that they depended on: a revision that changed none of that is not built again.
 type Renderer struct {
 	build  Builder
 	limits Limits
@@ -39,12 +39,29 @@ type Renderer struct {
 
 // slot is what is remembered of a target. Who holds busy may use it: of two
 // who want the same target at the same time, one builds and the other waits.
+//
+// Two outcomes are: while a new revision is deployed, promotions may still look
+// at the one before, and either would build what the other replaced.
 type slot struct {
-	busy chan struct{}
-	last *outcome // nil before the first build
+	busy         chan struct{}
+	last, before *outcome // nil before the first build, and before the second
 }
 
-// outcome is how a target's last build ended, well or not.
+// remembered finds the outcome for a tree, and makes it the last one.
+func (s *slot) remembered(tree gitsync.Tree, declared []KindFields) *outcome {
+	is := func(o *outcome) bool {
+		return o != nil && o.trace.holds(tree) && reflect.DeepEqual(o.declared, declared)
+	}
+	if !is(s.last) && is(s.before) {
+		s.last, s.before = s.before, s.last
+	}
+	if is(s.last) {
+		return s.last
+	}
+	return nil
+}
+
+// outcome is how a build of a target ended, well or not.
 type outcome struct {
 	trace trace
 	// release is without its objects, which are packed: most targets' are not
@@ -129,11 +146,12 @@ func (r *Renderer) outcome(ctx context.Context, rev gitsync.Revision, target env
 		return nil, false, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
 	}
 	tries := 0
-	if s.last != nil && s.last.trace.holds(rev.Tree) && reflect.DeepEqual(s.last.declared, declared) {
-		if s.last.tries == 0 || r.now().Before(s.last.again) {
-			return s.last, false, nil
+	known := s.remembered(rev.Tree, declared)
+	if known != nil {
+		if known.tries == 0 || r.now().Before(known.again) {
+			return known, false, nil
 		}
-		tries = s.last.tries
+		tries = known.tries
 	}
 	files := newTreeFiles(rev.Tree, r.limits)
 	fields, err := r.images.with(declared)
@@ -168,6 +186,9 @@ func (r *Renderer) outcome(ctx context.Context, rev gitsync.Revision, target env
 		last.again = r.now().Add(pause(last.tries))
 	case err != nil && !ofTheOverlay(err):
 		return nil, true, fmt.Errorf("%s: rendering %s: %w", target, rev.Commit.Short(), err)
+	}
+	if known == nil { // else it is tried again
+		s.before = s.last
 	}
 	s.last = last
 	return last, true, nil

@@ -141,6 +141,24 @@ func TestOneOfAHundredOverlaysTouchedIsOneBuild(t *testing.T) {
 
 // What was not there is part of what a build depended on, and so is what kind
 // of thing it was.
+// Promotions look at the revision before while the next is deployed.
+func TestWhoLooksAtTheRevisionBeforeCostsNoBuild(t *testing.T) {
+	t.Parallel()
+	files, targets := shop(1)
+	changed := maps.Clone(files)
+	changed[targets[0].Overlay+"/settings.txt"] = "name = other\n"
+	before, after := trees.FromMap(files), trees.FromMap(changed)
+	r := render.New(render.Options{})
+	for i, look := range []struct {
+		tree  gitsync.Tree
+		built bool
+	}{{before, true}, {after, true}, {before, false}, {after, false}, {after, false}, {before, false}} {
+		if got := len(builds(t, r, look.tree, targets)) > 0; got != look.built {
+			t.Errorf("look %d: built: %v; want %v", i, got, look.built)
+		}
+	}
+}
+
 func TestWhatWasAbsentAndIsThereNowIsBuilt(t *testing.T) {
 	t.Parallel()
 	ok := map[string]string{
