@@ -109,6 +109,32 @@ func (inv Inventory) Recognise(live map[ObjectID]Live, mark Mark) Inventory {
 	return next
 }
 
+// Regroup returns the inventory in which objects stand under the names by which
+// they are wanted. One object may be served by two API groups, as an Event is by
+// v1 and events.k8s.io: under the name that left the release it would be
+// deleted, though the release has it.
+func (inv Inventory) Regroup(wanted []Wanted, live map[ObjectID]Live, mark Mark) Inventory {
+	byUID, names := map[string]Wanted{}, map[ObjectID]bool{}
+	for _, w := range wanted {
+		names[w.ID] = true
+		if l := live[w.ID]; l.State == Present {
+			byUID[l.UID] = w
+		}
+	}
+	next := inv.Clone()
+	for id, e := range inv.Entries {
+		w, same := byUID[live[id].UID]
+		if names[id] || !same || !e.is(live[id], mark) {
+			continue
+		}
+		delete(next.Entries, id)
+		if _, ok := next.Entries[w.ID]; !ok {
+			next.Entries[w.ID] = Entry{Version: w.GVK.Version, UID: e.UID, Adopted: e.Adopted}
+		}
+	}
+	return next
+}
+
 // WrittenOver is Adopted for an object that is as we want it: before is how it
 // looked, and uid what it has now. One that was not there is ours, as nothing is
 // made over what came in between.

@@ -147,6 +147,37 @@ func TestWhatWasRemadeIsKnownAgain(t *testing.T) {
 	}
 }
 
+// catalogue 90
+func TestAnObjectThatIsServedByTwoGroupsIsNotPrunedUnderTheOther(t *testing.T) {
+	t.Parallel()
+	before := ObjectID{Kind: "Event", Namespace: "shop", Name: "made"}
+	after := ObjectID{Group: "events.k8s.io", Kind: "Event", Namespace: "shop", Name: "made"}
+	moved := Entry{Version: "v1", UID: "uid"}
+	for name, c := range map[string]struct {
+		entries     map[ObjectID]Entry
+		left, found Live
+		want        map[ObjectID]Entry
+	}{
+		"moved":                     {map[ObjectID]Entry{before: entry}, asLeft, asLeft, map[ObjectID]Entry{after: moved}},
+		"moved, and was adopted":    {map[ObjectID]Entry{before: with(entry, func(e *Entry) { e.Adopted = true })}, asLeft, asLeft, map[ObjectID]Entry{after: with(moved, func(e *Entry) { e.Adopted = true })}},
+		"moved before a crash":      {map[ObjectID]Entry{before: entry, after: entry}, asLeft, asLeft, map[ObjectID]Entry{after: entry}},
+		"moved while it was to go":  {map[ObjectID]Entry{before: with(entry, func(e *Entry) { e.Leaving = LeavingUnasked })}, asLeft, asLeft, map[ObjectID]Entry{after: moved}},
+		"two objects":               {map[ObjectID]Entry{before: entry}, asLeft, with(asLeft, func(l *Live) { l.UID = "other" }), map[ObjectID]Entry{before: entry}},
+		"the other one is made yet": {map[ObjectID]Entry{before: entry}, asLeft, Live{State: Absent}, map[ObjectID]Entry{before: entry}},
+		"gone":                      {map[ObjectID]Entry{before: entry}, Live{State: Absent}, Live{State: Absent}, map[ObjectID]Entry{before: entry}},
+		"not ours any more":         {map[ObjectID]Entry{before: entry}, with(asLeft, func(l *Live) { l.Mark = theirs }), with(asLeft, func(l *Live) { l.Mark = theirs }), map[ObjectID]Entry{before: entry}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inv := Inventory{Entries: c.entries}
+			got := inv.Regroup(wantedOf("wanted", after), map[ObjectID]Live{before: c.left, after: c.found}, ours)
+			if diff := cmp.Diff(c.want, got.Entries); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // What may be written over, of what is found where something else was decided on.
 //
 // catalogue 90

@@ -379,7 +379,7 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 	}); err != nil {
 		return err
 	}
-	w.inventory = w.inventory.Recognise(w.live, w.target.mark)
+	w.inventory = w.inventory.Recognise(w.live, w.target.mark).Regroup(w.order, w.live, w.target.mark)
 	c.mu.Lock()
 	for _, id := range left {
 		if w.live[id].State == drift.Present {

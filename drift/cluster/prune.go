@@ -49,6 +49,10 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 		if step.Action != drift.Delete {
 			return spared, step
 		}
+		if same, ok := c.heldAs(d, live.UID); ok {
+			step.Action, step.Reason = drift.Keep, fmt.Sprintf("left the release, but is the same object as its %s, so it was not deleted", same)
+			return spared, step
+		}
 		if live.Terminating {
 			step.Reason += "; it is being deleted, and waits for something"
 			if f := object.GetFinalizers(); len(f) > 0 {
@@ -73,6 +77,20 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 	}
 	step.Reason += "; it changed each time it was to be deleted, and is tried again"
 	return refused, step
+}
+
+// heldAs finds the name by which the release holds the object that is to be
+// deleted, see drift.Inventory.Regroup: a watch may have been behind when that
+// was decided on.
+func (c *Cluster) heldAs(d *deletion, uid string) (drift.ObjectID, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, e := range d.target.inventory.Entries {
+		if id != d.id && e.UID == uid && c.kept[id] != nil && c.kept[id].target == d.target && c.deleting[id] == nil {
+			return id, true
+		}
+	}
+	return drift.ObjectID{}, false
 }
 
 // pursue goes on with a deletion that did not end at once.

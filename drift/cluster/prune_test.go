@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,72 @@ func TestARefusedDeletionStaysInTheInventoryUntilItIsDone(t *testing.T) {
 		_, ok := inv.Entries[a]
 		return w.lookup("ConfigMap/a") == nil && err == nil && !ok, fmt.Sprintf("%+v %v", inv.Entries, err)
 	})
+}
+
+// Events are served by two API groups, and are the same objects in both.
+//
+// catalogue 90
+func TestAnObjectThatMovesToAnotherAPIGroupIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := strings.ReplaceAll(`
+apiVersion: v1
+kind: Event
+metadata: {name: made, namespace: '{ns}'}
+involvedObject: {kind: Pod, namespace: '{ns}', name: web}
+reportingComponent: example.com/tool
+reportingInstance: one
+action: Test
+reason: Test
+type: Normal
+eventTime: "2026-01-01T00:00:00.000000Z"
+message: %s
+`, "{ns}", w.namespace)
+	after := strings.ReplaceAll(`
+apiVersion: events.k8s.io/v1
+kind: Event
+metadata: {name: made, namespace: '{ns}'}
+regarding: {kind: Pod, namespace: '{ns}', name: web}
+reportingController: example.com/tool
+reportingInstance: one
+action: Test
+reason: Test
+type: Normal
+eventTime: "2026-01-01T00:00:00.000000Z"
+note: %s
+`, "{ns}", w.namespace)
+	event := drift.ObjectID{Group: "events.k8s.io", Kind: "Event", Namespace: w.namespace, Name: "made"}
+	w.apply(configMap("a", "k", "1"), fmt.Sprintf(before, "one"))
+	uid := w.get("Event/made").GetUID()
+	start := w.mark()
+	for _, release := range [][]string{
+		{configMap("a", "k", "1"), fmt.Sprintf(after, "one")},
+		{configMap("a", "k", "2"), fmt.Sprintf(before, "one")},
+	} {
+		w.apply(release...)
+		if got := w.get("Event/made").GetUID(); got != uid {
+			t.Errorf("it was made anew: %s was %s", got, uid)
+		}
+		inv, err := w.stored()
+		if err != nil || len(inv.Entries) != 2 {
+			t.Errorf("the inventory is %+v (%v); want each object once", inv.Entries, err)
+		}
+		w.restart()
+	}
+	for _, e := range w.writesSince(start) {
+		if e.Verb == "delete" {
+			t.Errorf("something was deleted: %v", e)
+		}
+	}
+
+	// Under its new name it is kept and pruned like others.
+	w.apply(configMap("a", "k", "3"), fmt.Sprintf(after, "one"))
+	w.delete("Event/made")
+	w.eventually("it to come back", func() (bool, string) { return w.lookup("Event/made") != nil, "not there" })
+	applied := w.apply(configMap("a", "k", "4"))
+	if w.lookup("Event/made") != nil || !slices.ContainsFunc(applied.Steps, func(s drift.Step) bool { return s.Object == event && s.Action == drift.Delete }) {
+		t.Errorf("it left the release, and is there: %v", actions(applied.Steps))
+	}
 }
 
 // catalogue 89

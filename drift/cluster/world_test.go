@@ -312,6 +312,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"ConfigMap":                {Version: "v1", Resource: "configmaps"},
 	"Secret":                   {Version: "v1", Resource: "secrets"},
 	"Namespace":                {Version: "v1", Resource: "namespaces"},
+	"Event":                    {Version: "v1", Resource: "events"},
 	"Service":                  {Version: "v1", Resource: "services"},
 	"PersistentVolumeClaim":    {Version: "v1", Resource: "persistentvolumeclaims"},
 	"Deployment":               {Group: "apps", Version: "v1", Resource: "deployments"},
