@@ -26,18 +26,25 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 		for name := range a.edges.Clusters {
 			a.board.begin(name, rev.Commit, nil, problem(err))
 		}
+		a.keepAccepted(ctx)
 		return classify(err).fate != retry
 	}
 	log.Info().Str("subject", rev.Subject).Int("targets", len(p.Targets)).Msg("new revision")
 
+	a.endKeeping()
 	a.gatherer.Saw(rev)
 	a.inherit(ctx)
+	usable := len(p.Unusable) == 0
 	for name := range a.edges.Clusters {
 		if environment, ok := p.Pipeline.Environment(name); ok {
 			a.advanceEnvironment(ctx, p, environment)
 		} else {
 			a.leaveEnvironment(name, rev.Commit)
+			usable = false
 		}
+	}
+	if !usable {
+		a.keepAccepted(ctx)
 	}
 	if before := a.current.Swap(p); before != nil {
 		for _, t := range before.Targets {
@@ -139,7 +146,7 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p *demands.Demanded, env
 	}
 	for _, t := range a.inherited {
 		if w := a.workers[t.String()]; t.Environment == environment.Name && !known[t.String()] && (w == nil || w.target == t) && !a.hasLeft(t.String()) {
-			gone[t] = &environments.Unusable{Target: t, Reason: "its overlay is gone from the repository; its objects run on, but are not kept against drift since the agent was started anew"}
+			gone[t] = &environments.Unusable{Target: t, Reason: "its overlay is gone from the repository; its objects are kept"}
 		}
 	}
 

@@ -85,6 +85,8 @@ type Agent struct {
 	// up. They are the loop's own.
 	inherited    []environments.Target
 	hasInherited bool
+	// endKeeping ends what keepAccepted began, see there.
+	endKeeping func()
 	// left are the names of targets whose overlay is gone and that others have
 	// all objects of.
 	left     sync.Map
@@ -131,6 +133,7 @@ func New(edges Edges, options Options) *Agent {
 		metrics:      newMetrics(options.Leadership),
 		board:        newBoard(options.Now),
 		workers:      map[string]*worker{},
+		endKeeping:   func() {},
 		fetch:        make(chan struct{}, 1),
 		promotions:   make(chan struct{}, 1),
 		pullRequests: make(chan struct{}, 1),
@@ -214,7 +217,7 @@ func (a *Agent) watchBranch(ctx context.Context) {
 				a.log.Error().Err(err).Str("reason", classify(err).name).Msg("the branch cannot be read; what runs is kept")
 			}
 			if !failing && head == "" {
-				a.keepWithoutGit(ctx)
+				a.keepAccepted(ctx)
 			}
 			failing = true
 			if a.cannotBeRead(err) {
