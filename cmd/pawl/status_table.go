@@ -67,7 +67,7 @@ func notes(e agent.EnvironmentStatus, t agent.TargetStatus, now time.Time) strin
 		notes = append(notes, t.Problem.Reason+": "+t.Problem.Text)
 	}
 	if n := len(t.Drift); n > 0 && t.Drift[n-1].Error != "" {
-		notes = append(notes, "drift of "+t.Drift[n-1].Object+" could not be put back: "+t.Drift[n-1].Error)
+		notes = append(notes, driftNote(t.Drift[n-1]))
 	}
 	if n := len(t.Drift); n > 0 && t.Drift[n-1].Fight == string(drift.FightBegan) {
 		d := t.Drift[n-1]
@@ -103,12 +103,22 @@ func entering(p agent.Promotion) string {
 }
 
 // state is whose turn it is where something went wrong, and else how far the
-// target is.
+// target is. What is tried again may do no more than wait for what it lacks.
 func state(t agent.TargetStatus) string {
-	if s := promote.Condition(t.State); s == promote.ConditionStalled || s == promote.ConditionRetrying {
+	s := promote.Condition(t.State)
+	if s == promote.ConditionStalled || s == promote.ConditionRetrying || promote.Stage(t.Stage) == promote.StageRetrying {
 		return t.State
 	}
 	return t.Stage
+}
+
+// driftNote says why drift is not put back. That the object is meant stands in
+// most errors already.
+func driftNote(d agent.DriftStatus) string {
+	if strings.Contains(d.Error, d.Object) {
+		return "drift: " + d.Error
+	}
+	return "drift of " + d.Object + ": " + d.Error
 }
 
 // tries says how often a target was tried in vain, and when it is tried again.
