@@ -62,9 +62,9 @@ type Options struct {
 }
 
 const (
-	// repairing and retrying are the workers that put drift back. What failed
-	// before is retried by workers of its own, so that a slow refusal never
-	// holds up what can be repaired.
+	// repairing and retrying are how many objects are put back at once. What failed
+	// before is retried apart, and what takes long is not counted any more (see
+	// work), so that a slow refusal holds up little that can be repaired.
 	repairing = 12
 	retrying  = 4
 
@@ -243,12 +243,8 @@ func New(o Options) (*Cluster, error) {
 	}
 	c.notices = newNotices(c)
 	c.running.Go(c.notices.run)
-	for range repairing {
-		c.running.Go(func() { c.work(c.fresh) })
-	}
-	for range retrying {
-		c.running.Go(func() { c.work(c.retry) })
-	}
+	c.running.Go(func() { c.work(c.fresh, repairing) })
+	c.running.Go(func() { c.work(c.retry, retrying) })
 	return c, nil
 }
 

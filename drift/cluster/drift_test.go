@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/drift/cluster"
 	"github.com/pawl-dev/pawl/environments"
 )
 
@@ -420,5 +425,48 @@ func TestAClosedClusterRefusesToApply(t *testing.T) {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it waited instead of saying so: %v", err)
+	}
+}
+
+// Behind an admission webhook that does not answer, say.
+//
+// catalogue 102
+func TestSlowRepairsHoldUpNoOthers(t *testing.T) {
+	t.Parallel()
+	slow := &turnstile{held: make(chan struct{}, 1), opened: make(chan struct{})}
+	open := sync.OnceFunc(func() { close(slow.opened) })
+	defer open()
+	var stuck atomic.Bool
+	slow.holds = func(r *http.Request) bool {
+		return stuck.Load() && r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/configmaps/slow-")
+	}
+	w := newWorld(t, func(o *cluster.Options) {
+		o.Config = rest.CopyConfig(o.Config)
+		o.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			slow.RoundTripper = next
+			return slow
+		})
+	})
+	release := []string{configMap("quick", "k", "1")}
+	for i := range 30 {
+		release = append(release, configMap(fmt.Sprintf("slow-%d", i), "k", "1"))
+	}
+	w.apply(release...)
+	stuck.Store(true)
+	for i := range 30 {
+		w.edit(fmt.Sprintf("ConfigMap/slow-%d", i), `{"data":{"k":"2"}}`)
+	}
+	<-slow.held
+	w.edit("ConfigMap/quick", `{"data":{"k":"2"}}`)
+	w.eventually("the other one to be put back", func() (bool, string) {
+		data := w.get("ConfigMap/quick").Object["data"].(map[string]any)
+		return data["k"] == "1", fmt.Sprint(data)
+	})
+	open()
+	for i := range 30 {
+		w.eventually("the slow ones to be put back", func() (bool, string) {
+			data := w.get(fmt.Sprintf("ConfigMap/slow-%d", i)).Object["data"].(map[string]any)
+			return data["k"] == "1", fmt.Sprint(data)
+		})
 	}
 }

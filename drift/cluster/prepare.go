@@ -329,13 +329,20 @@ func (c *Cluster) holdStill(ctx context.Context, w *work) error {
 		note(k.id)
 	}
 	c.mu.Unlock()
-	for _, k := range leaving {
-		if err := c.begin(ctx, k.id); err != nil {
-			return err
-		}
-		w.still = append(w.still, k)
-	}
-	return nil
+	return c.wait(ctx, func() bool { // for all at once: while one is slow no other begins
+		leaving = slices.DeleteFunc(leaving, func(k *kept) bool {
+			switch {
+			case c.kept[k.id] != k:
+				return true
+			case k.busy:
+				return false
+			}
+			k.busy = true
+			w.still = append(w.still, k)
+			return true
+		})
+		return len(leaving) == 0
+	})
 }
 
 // readLeft reads what is in the inventory and not in the release from the API

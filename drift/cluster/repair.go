@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -12,17 +13,32 @@ import (
 	"github.com/pawl-dev/pawl/environments"
 )
 
-// work puts back what a queue says has drifted, one object at a time.
-func (c *Cluster) work(queue workqueue.TypedRateLimitingInterface[drift.ObjectID]) {
+// work puts back what a queue says has drifted, so many objects at once. A
+// repair that is slow, as behind an admission webhook that does not answer,
+// leaves its place to another after a while: up to lendable are waited for so.
+func (c *Cluster) work(queue workqueue.TypedRateLimitingInterface[drift.ObjectID], atOnce int) {
+	places, all := make(chan struct{}, atOnce), make(chan struct{}, atOnce+lendable)
 	for {
 		id, shutdown := queue.Get()
 		if shutdown {
 			return
 		}
-		c.repair(id)
-		queue.Done(id)
+		places <- struct{}{}
+		all <- struct{}{}
+		c.running.Go(func() {
+			leave := sync.OnceFunc(func() { <-places })
+			late := time.AfterFunc(slowRepair, leave)
+			c.repair(id)
+			late.Stop()
+			leave()
+			<-all
+			queue.Done(id)
+		})
 	}
 }
+
+// slowRepair is after how long a repair leaves its place to another.
+const slowRepair = time.Second
 
 // repair looks at one object that may have drifted, and puts it back or
 // reports it. The object may long be well: the queues are only hints.

@@ -19,6 +19,11 @@ const (
 	// goes on whatever drifts, and however often.
 	aside     = 2
 	stepAside = time.Second
+	// A request that takes longer than slow is waited for without its turn, so that
+	// what an admission webhook answers late, or never, holds up nobody else.
+	// lendable is how many of them may be waited for so.
+	slow     = 2 * time.Second
+	lendable = 64
 	// stint is how many turns an apply has before those that came later have theirs.
 	stint = 32
 )
@@ -37,6 +42,7 @@ type turns struct {
 
 	mu            sync.Mutex
 	given, trials int     // and how many of the given ones are trials
+	lent          int     // to others, by slow requests
 	waiting       []*turn // by their places, then in the order in which they came
 	places        uint64  // that were taken so far
 	until         time.Time
@@ -49,8 +55,11 @@ type turn struct {
 	of    *turns
 	place uint64
 	trial bool
-	held  bool
 	come  chan struct{}
+	// held, and lent to others because the request is slow, which late finds out.
+	// They are guarded by turns.mu.
+	held, lent bool
+	late       *time.Timer
 }
 
 type turnKey struct{}
@@ -134,6 +143,7 @@ func (t *turns) give() {
 		if next.trial {
 			t.trials++
 		}
+		next.held, next.late = true, time.AfterFunc(slow, next.lend)
 		close(next.come)
 	}
 }
@@ -149,13 +159,14 @@ func (t *turns) back(from *turn) {
 
 // begin waits for the turn, and is false if there is no more use in that.
 func (t *turn) begin(ctx context.Context) bool {
-	if t == nil || t.held {
+	if t == nil {
 		return true
 	}
-	if ctx.Err() != nil {
-		return false
-	}
 	t.of.mu.Lock()
+	if t.held || ctx.Err() != nil {
+		defer t.of.mu.Unlock()
+		return t.held
+	}
 	t.come = make(chan struct{})
 	behind := len(t.of.waiting)
 	for behind > 0 && t.of.waiting[behind-1].place > t.place {
@@ -166,7 +177,6 @@ func (t *turn) begin(ctx context.Context) bool {
 	t.of.mu.Unlock()
 	select {
 	case <-t.come:
-		t.held = true
 		return true
 	case <-ctx.Done():
 	case <-t.of.closed:
@@ -176,18 +186,46 @@ func (t *turn) begin(ctx context.Context) bool {
 	if i := slices.Index(t.of.waiting, t); i >= 0 {
 		t.of.waiting = slices.Delete(t.of.waiting, i, i+1)
 	} else { // it came at the last moment
-		t.of.back(t)
+		t.give()
 	}
 	return false
 }
 
-func (t *turn) end() {
-	if t == nil || !t.held {
-		return
-	}
-	t.held = false
+// lend gives the turn of a slow request to others, as far as that goes.
+func (t *turn) lend() {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
+	switch {
+	case !t.held || t.lent: // it ended just now
+	case t.of.lent == lendable:
+		t.late.Reset(slow)
+	default:
+		t.lent = true
+		t.of.lent++
+		t.of.back(t)
+	}
+}
+
+func (t *turn) end() {
+	if t == nil {
+		return
+	}
+	t.of.mu.Lock()
+	defer t.of.mu.Unlock()
+	if t.held {
+		t.give()
+	}
+}
+
+// give gives the turn back, unless others have it already. turns.mu is held.
+func (t *turn) give() {
+	t.held = false
+	t.late.Stop()
+	if t.lent {
+		t.lent = false
+		t.of.lent--
+		return
+	}
 	t.of.back(t)
 }
 

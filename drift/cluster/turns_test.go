@@ -242,3 +242,33 @@ func TestWaitingToAskAgainHoldsNoTurn(t *testing.T) {
 		}
 	})
 }
+
+// Behind an admission webhook that does not answer, say. Others do not wait for
+// it, and it does not take all there is for itself either.
+func TestWhatIsSlowLendsItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := &turns{closed: t.Context().Done()}
+		var stuck counted
+		slow, begun := make(chan error), time.Now()
+		go func() {
+			slow <- each(t.Context(), turns, many, func(context.Context, int) { stuck.request(time.Minute) })
+		}()
+		synctest.Wait()
+		if err := each(t.Context(), turns, make([]int, 4), func(context.Context, int) { time.Sleep(time.Millisecond) }); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > time.Minute/2 {
+			t.Errorf("what is quick waited %s for what is slow", took)
+		}
+		if err := <-slow; err != nil {
+			t.Error(err)
+		}
+		if most := stuck.most.Load(); most != applying+lendable {
+			t.Errorf("%d slow requests at once; want %d at most", most, applying+lendable)
+		}
+		if turns.given != 0 || turns.lent != 0 || turns.trials != 0 {
+			t.Errorf("%d turns are held and %d lent", turns.given, turns.lent)
+		}
+	})
+}
