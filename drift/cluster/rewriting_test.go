@@ -165,11 +165,14 @@ spec:
 		configMap("a", "k", "", "q", "1000m", "d", "60s"),
 	}
 	w.apply(release...)
-	before := w.mark()
-	w.apply(release...)
-	if writes := w.writesSince(before); len(writes) > 0 {
-		t.Errorf("what is as it was applied was written or tried again: %v", writes)
-	}
+	// The Deployment's controller annotates it, and so takes the empty annotations
+	// over, which costs one write.
+	w.eventually("what is as it was applied not to be written or tried again", func() (bool, string) {
+		before := w.mark()
+		w.apply(release...)
+		writes := w.writesSince(before)
+		return len(writes) == 0, fmt.Sprint(writes)
+	})
 	if found := w.rewritings(); len(found) > 0 {
 		t.Errorf("got %+v", found)
 	}
