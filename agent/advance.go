@@ -31,21 +31,16 @@ func (a *Agent) advance(ctx context.Context, rev gitsync.Revision) (read bool) {
 	}
 	log.Info().Str("subject", rev.Subject).Int("targets", len(p.Targets)).Msg("new revision")
 
-	a.endKeeping()
 	a.gatherer.Saw(rev)
 	a.inherit(ctx)
-	usable := len(p.Unusable) == 0
 	for name := range a.edges.Clusters {
 		if environment, ok := p.Pipeline.Environment(name); ok {
 			a.advanceEnvironment(ctx, p, environment)
 		} else {
 			a.leaveEnvironment(name, rev.Commit)
-			usable = false
 		}
 	}
-	if !usable {
-		a.keepAccepted(ctx)
-	}
+	a.keepAccepted(ctx)
 	if before := a.current.Swap(p); before != nil {
 		for _, t := range before.Targets {
 			if !slices.Contains(p.Targets, t) {
@@ -108,7 +103,7 @@ func (a *Agent) entry(p *demands.Demanded, environment string) (policies.Demands
 func (a *Agent) leaveEnvironment(name string, commit gitsync.Commit) {
 	for _, w := range a.workers {
 		if w.target.Environment == name {
-			w.drop()
+			a.onlyKeep(w, commit)
 		}
 	}
 	a.board.begin(name, commit, nil, problem(&environmentMissing{name, commit}))
@@ -165,7 +160,7 @@ func (a *Agent) advanceEnvironment(ctx context.Context, p *demands.Demanded, env
 	}
 	for t, err := range failed {
 		if w, ok := a.workers[t.String()]; ok {
-			w.drop()
+			a.onlyKeep(w, commit)
 		}
 		a.board.update(t, commit, func(s *promote.TargetState) { s.Stage, s.Problem = promote.StageFailed, problem(err) })
 	}
@@ -214,6 +209,6 @@ func (a *Agent) worker(ctx context.Context, t environments.Target) *worker {
 	} else if w.target != t {
 		a.board.forget(w.target)
 	}
-	w.target = t
+	w.target, w.keeps = t, false
 	return w
 }

@@ -85,8 +85,8 @@ type Agent struct {
 	// up. They are the loop's own.
 	inherited    []environments.Target
 	hasInherited bool
-	// endKeeping ends what keepAccepted began, see there.
-	endKeeping func()
+	// keepAgain says that keepAccepted did not come to its end.
+	keepAgain bool
 	// left are the names of targets whose overlay is gone and that others have
 	// all objects of.
 	left     sync.Map
@@ -133,7 +133,6 @@ func New(edges Edges, options Options) *Agent {
 		metrics:      newMetrics(options.Leadership),
 		board:        newBoard(options.Now),
 		workers:      map[string]*worker{},
-		endKeeping:   func() {},
 		fetch:        make(chan struct{}, 1),
 		promotions:   make(chan struct{}, 1),
 		pullRequests: make(chan struct{}, 1),
@@ -232,6 +231,9 @@ func (a *Agent) watchBranch(ctx context.Context) {
 			}
 			a.synced.Store(true)
 			a.handRollbacks()
+		}
+		if a.keepAgain {
+			a.keepAccepted(ctx)
 		}
 		select {
 		case <-ctx.Done():

@@ -37,8 +37,10 @@ func (b *board) expect(t environments.Target, s settings, c candidate, turned ch
 		if k.settings != s {
 			// Its health was judged by another patience; the next notice tells anew.
 			next.health = nil
+			next.good = &c // its terms may be others
 		}
 	}
+	next.environment = c.Terms.Environment
 	next.settings, next.turned, next.returned, next.stuck, next.delayed = s, turned, back, "", ""
 	b.applying[t] = next
 }

@@ -27,7 +27,10 @@ func (a *Agent) deployAndAnswer(ctx context.Context, j job) error {
 // soon as the objects are applied; health follows by notice. Any error leaves
 // the target's last release running and kept.
 func (a *Agent) deploy(ctx context.Context, j job) error {
-	if j.gone != nil {
+	switch {
+	case j.keep:
+		return a.keepOnly(ctx, j)
+	case j.gone != nil:
 		return a.leave(ctx, j)
 	}
 	started := a.now()
@@ -73,7 +76,7 @@ func (a *Agent) deploy(ctx context.Context, j job) error {
 	})
 	a.metrics.deploys.WithLabelValues(j.target.Environment, j.target.Application, p.Reason).Inc()
 	log.Warn().Str("reason", p.Reason).Str("stage", string(stage)).Msg(p.Text)
-	a.keepRunning(ctx, j)
+	_ = a.keepRunning(ctx, j) // it is tried again with the commit
 	return err
 }
 

@@ -2,94 +2,107 @@ package agent
 
 import (
 	"context"
-	"maps"
+	"errors"
+	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pawl-dev/pawl/agent/demands"
+	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/gitsync"
 )
 
 // keepAccepted keeps what runs against drift, as it was accepted, where no commit
 // could be brought to it since the agent was started: the branch cannot be read,
-// or what it says of a target cannot be used. Whatever the repository demanded
-// of it was met then; the agent's own demands are asked again.
-//
-// It is done beside the loop, so that a registry that does not answer holds up
-// no fix; endKeeping ends it before a target gets a worker, which alone may bring
-// releases to it from then on. Both are called by the loop alone.
+// or what it says of a target cannot be used. The targets' workers see to it, so
+// that a fix ends it, and nothing older comes after it. The loop alone calls it.
 func (a *Agent) keepAccepted(ctx context.Context) {
-	a.endKeeping()
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	a.endKeeping = func() {
-		cancel()
-		<-ended
-	}
-	workers := maps.Clone(a.workers)
-	a.running.Go(func() error {
-		defer close(ended)
-		defer cancel()
-		var g errgroup.Group
-		g.SetLimit(keptAtOnce)
-		for name, cluster := range a.edges.Clusters {
-			accepted, err := cluster.Accepted(ctx)
-			if err != nil {
-				a.log.Warn().Err(err).Str("environment", name).Msg("what runs cannot be looked up, and is not kept against drift until the branch says what is to run")
-				continue
-			}
-			for _, one := range accepted {
-				if _, ok := workers[one.Target.String()]; ok || one.Target.Environment != name || one.Commit == "" {
-					continue
-				}
-				g.Go(func() error {
-					a.keepRunning(ctx, job{
-						revision: gitsync.Revision{Commit: one.Commit}, target: one.Target, repository: demands.Nothing(one.Commit),
-						environment: environments.Environment{Name: name},
-					})
-					return nil
-				})
+	a.keepAgain = false
+	for name, cluster := range a.edges.Clusters {
+		accepted, err := cluster.Accepted(ctx)
+		if err != nil {
+			a.keepAgain = ctx.Err() == nil
+			a.log.Warn().Err(err).Str("environment", name).Msg("what runs cannot be looked up, and is not kept against drift where no commit says what is to run; it is tried again")
+			continue
+		}
+		for _, one := range accepted {
+			_, known := a.workers[one.Target.String()]
+			if !known && one.Target.Environment == name && one.Release != "" && !a.hasLeft(one.Target.String()) {
+				a.onlyKeep(a.worker(ctx, one.Target), one.Commit)
 			}
 		}
-		return g.Wait()
-	})
+	}
 }
 
-// keptAtOnce bounds how many targets are looked up at the same time.
-const keptAtOnce = 8
+// onlyKeep ends what a worker does: the commit cannot be used for its target.
+// What runs goes on being kept, and is from now on if it is not yet.
+func (a *Agent) onlyKeep(w *worker, commit gitsync.Commit) {
+	switch {
+	case w.keeps:
+	case a.board.keeps(w.target):
+		w.drop()
+	default:
+		w.keeps = true
+		w.assign(job{
+			keep: true, revision: gitsync.Revision{Commit: commit}, target: w.target,
+			repository: demands.Nothing(commit), environment: environments.Environment{Name: w.target.Environment},
+		})
+	}
+}
+
+// keepOnly is a job that brings nothing to its target.
+func (a *Agent) keepOnly(ctx context.Context, j job) error {
+	err := a.keepRunning(ctx, j)
+	if err == nil {
+		j.tries.succeeded()
+	} else if ctx.Err() == nil {
+		j.tries.failed(err, a.now())
+	}
+	return err
+}
 
 // keepRunning keeps what runs against drift though the commit is refused,
-// where nothing is kept yet because the agent was started anew.
-func (a *Agent) keepRunning(ctx context.Context, j job) {
+// where nothing is kept yet because the agent was started anew. It is kept as it
+// was accepted: what the repository demanded of it was met then, and the agent's
+// own demands are asked again.
+func (a *Agent) keepRunning(ctx context.Context, j job) error {
 	cluster, ok := a.edges.Clusters[j.environment.Name]
 	if !ok || a.board.keeps(j.target) {
-		return
+		return nil
 	}
+	err := a.keepAsAccepted(ctx, cluster, j)
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn().Err(err).Str("target", j.target.String()).Msg("what runs is not kept against drift until a commit is accepted; it is tried again")
+	}
+	return err
+}
+
+func (a *Agent) keepAsAccepted(ctx context.Context, cluster Cluster, j job) error {
 	accepted, err := cluster.Accepted(ctx, j.target)
 	if err != nil {
-		return // it is tried again with the commit
+		return err
 	}
 	runs, ok := demands.AcceptedFor(accepted, j.target)
 	if !ok {
-		return
+		return nil
 	}
-	goods, _ := cluster.Good(ctx, j.target)
+	goods, lost := cluster.Good(ctx, j.target)
 	for _, g := range goods {
 		if g.Release.Digest != runs.Release {
 			continue
 		}
-		if j.environment.Drift == "" { // no commit says how it is kept
-			j.environment = g.Terms.Environment
-		}
 		verified, err := a.mayReturn(ctx, j, g)
-		if err == nil {
-			_, err = a.putBack(ctx, cluster, j, g, verified, nil, time.Time{})
+		if err != nil {
+			return err
 		}
-		if err != nil && ctx.Err() == nil {
-			a.log.Warn().Err(err).Str("target", j.target.String()).Msg("what runs is not kept against drift until a commit is accepted")
+		_, err = a.putBack(ctx, cluster, j, g, verified, nil, time.Time{})
+		if errors.Is(err, drift.ErrEmpty) {
+			return nil // all of it is on its way out
 		}
-		return
+		return err
 	}
+	if lost != nil {
+		return fmt.Errorf("%s: look for the release that runs: %w", j.target, lost)
+	}
+	return nil // it never was healthy
 }

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pawl-dev/pawl/drift"
+	"github.com/pawl-dev/pawl/environments"
 	"github.com/pawl-dev/pawl/internal/testworld/trees"
 	"github.com/pawl-dev/pawl/promote"
 	"github.com/pawl-dev/pawl/render"
@@ -140,5 +142,94 @@ func TestAFixEndsTheKeepingOfWhatRuns(t *testing.T) {
 		w.push(map[string]string{"pawl.yaml": pipeline("", ""), "base/web.yaml": labelled("new")})
 		w.expect("the stage", w.state(web).Stage, "healthy")
 		w.expect("applies of what ran that go on", keeping.Load(), 0)
+	})
+}
+
+// Whoever can push, and cannot get past what is demanded, has no say in how
+// what runs is kept: what it deletes, whether drift is put back, what is ignored.
+//
+// catalogue 61
+func TestARefusedHeadSaysNothingOfHowWhatRunsIsKept(t *testing.T) {
+	files := shop()
+	files[file("web", "dev")] = overlay(hexOf("b"))
+	files["pawl.yaml"] = pipeline(", drift: report, prune: {maxPercent: 100}, rollback: {onFailure: \"off\"}", "")
+	var terms drift.Terms
+	inWorldWith(t, files, func(w *world) {
+		w.unsigned[hexOf("b")] = true
+		runs := w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: runs.Digest}}, "0"
+		w.prunes = func(of drift.Terms) *drift.PruneHeld {
+			terms = of
+			return nil
+		}
+	}, func(w *world) {
+		w.expect("applies of what runs", w.count("dev/web 0"), 1)
+		w.expect("how the environment is kept", terms.Environment, environments.Environment{Name: "dev"}) // see remembers
+		w.expect("whether anything may go", terms.Keeps, true)
+	})
+}
+
+// A release that was applied is judged by what pawl.yaml said when it was.
+//
+// catalogue 120
+func TestARefusedHeadDoesNotStopTheRollbackOfWhatRuns(t *testing.T) {
+	inWorldWith(t, shop(), func(w *world) { w.silent = true }, func(w *world) {
+		w.turns(web, drift.Current)
+		w.push(map[string]string{"base/web.yaml": labelled("slow")})
+		w.mu.Lock()
+		w.unsigned[hexOf("b")] = true
+		w.mu.Unlock()
+		w.push(map[string]string{"pawl.yaml": pipeline(", drift: report, rollback: {onFailure: \"off\"}", ""), file("web", "dev"): overlay(hexOf("b"))})
+		w.expect("the reason", w.state(web).Problem.Reason, "ImageRefused")
+		w.turns(web, drift.Failed)
+		w.expect("what was applied last", w.lastApplied("dev/web"), "1")
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.expect("how drift is treated", w.terms.Environment.Drift, environments.DriftCorrect)
+	})
+}
+
+// How what runs is kept may change without the release.
+//
+// catalogue 61
+func TestHowAReleaseIsKeptIsRememberedWithIt(t *testing.T) {
+	inWorld(t, shop(), func(w *world) {
+		w.push(map[string]string{"pawl.yaml": pipeline(", drift: report", "")})
+		w.expect("the stage", w.state(web).Stage, "healthy")
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		goods := w.goods["dev/web"]
+		w.expect("good releases", len(goods), 1)
+		w.expect("how drift is treated", goods[0].Terms.Environment.Drift, environments.DriftReport)
+	})
+}
+
+// One failure is not the end of it, and a commit that cannot be used before what
+// runs was found is not either.
+//
+// catalogue 61
+func TestWhatCannotBeKeptAtOnceIsTriedAgain(t *testing.T) {
+	files := shop()
+	files["pawl.yaml"] = "kind: Pipeline\n\tno: yaml"
+	down := true
+	inWorldWith(t, files, func(w *world) {
+		runs := w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: runs.Digest}}, "0"
+		w.applies = func(context.Context, render.Release) error {
+			if down {
+				return errors.New("the API server is down")
+			}
+			return nil
+		}
+	}, func(w *world) {
+		w.expect("applies of what runs", w.count("dev/web 0"), 0)
+		down = false
+		w.pass(time.Hour)
+		w.expect("applies of what runs once that is possible", w.count("dev/web 0"), 1)
+
+		// A person may go back from there.
+		w.agent.Notice(drift.Notice{Target: environmentsTarget("dev", "web"), Rollback: &drift.RollbackRequest{By: "ada", Reason: "x", Lift: true}})
+		synctest.Wait()
+		w.expect("what a person hears", last(w.answers), "refused: dev/web is not held: there is no hold to lift")
 	})
 }

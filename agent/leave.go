@@ -38,7 +38,10 @@ func (a *Agent) leave(ctx context.Context, j job) error {
 			p.Hint = held.Hint()
 		}
 		a.board.update(j.target, commit, func(s *promote.TargetState) { s.Stage, s.Problem = promote.StageFailed, p })
-		a.keepRunning(ctx, j) // not before: what is to go would come back
+		if err := a.keepRunning(ctx, j); err != nil { // not before: what is to go would come back
+			j.tries.failed(err, a.now())
+			return err
+		}
 	default:
 		a.log.Info().Str("target", j.target.String()).Str("commit", string(commit)).Msg("its overlay is gone, and others have its objects or a commit said that they are to be deleted: it is forgotten")
 		a.left.Store(j.target.String(), true)

@@ -22,6 +22,9 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 		return nil
 	}
 	a.answerRollback(ctx, cluster, j)
+	if accepted, ok := a.board.environmentOf(j.target); ok { // whatever a commit says that was refused since
+		j.environment = accepted
+	}
 	good, failed := a.board.turn(j.target)
 	var unstored error
 	if good != nil {

@@ -106,6 +106,9 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 		if err := cluster.Hold(ctx, j.target, nil); err != nil {
 			return "", err
 		}
+		if j.keep {
+			return "the hold is lifted; what the branch asks for is applied once it can be used", nil
+		}
 		a.board.unkeep(j.target)
 		if err := a.deploy(ctx, j); err != nil {
 			return "", err

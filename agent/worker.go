@@ -20,6 +20,9 @@ type job struct {
 	// images that it names.
 	repository *demands.Demanded
 	declared   []render.KindFields
+	// keep says that the revision cannot be used for the target, which is to have
+	// what it has.
+	keep bool
 	// gone says that the target has no overlay at the revision; nil if it has.
 	gone *environments.Unusable
 	// turned is to be woken when the health of what the job applies turns.
@@ -38,6 +41,8 @@ type worker struct {
 	retries RetriesConfig
 	// target is the one that was last assigned; the loop's own.
 	target environments.Target
+	// keeps says that its job only keeps what runs; the loop's own.
+	keeps bool
 
 	// turn looks at what became of the release that the job applied, whenever its
 	// health turned.

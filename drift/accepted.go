@@ -18,6 +18,10 @@ type Terms struct {
 	// judged against next stays the newest commit that was accepted, or going back
 	// would also bring back what was demanded then.
 	Returning bool
+	// Keeps says that the release is what runs already, and no commit was accepted:
+	// nothing is deleted, and only what the inventory has is put back. What is on
+	// its way out, or to another target, is left to the next commit.
+	Keeps bool
 	// GoodAt is when it was good, where it takes the place of a newer one: what was
 	// made since goes with that one.
 	GoodAt time.Time

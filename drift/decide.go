@@ -25,6 +25,8 @@ type Situation struct {
 	// GoodAt is when the release was good, where it is an older one that returns. What
 	// was made since is no loss to it, and not counted in that share.
 	GoodAt time.Time
+	// Keeps says that nothing may be deleted, see Terms.
+	Keeps bool
 	// Reach is what may be deleted at all; what is wanted was checked before.
 	Reach Reach
 	// Others is what other targets declare; nil if nobody looked, and then nothing
@@ -87,6 +89,9 @@ func decideLeft(s Situation, plan *Plan, wanted map[ObjectID]bool) {
 		}
 		entry.Leaving = "" // what was allowed is looked at below
 		action, reason := DecidePrune(id, entry, s.Live[id], s.Mark)
+		if s.Keeps && action == Delete {
+			action, reason = Keep, "left the release; nothing is deleted until a commit is accepted"
+		}
 		if outside := s.Reach.Refuses(id); outside != "" && action == Delete {
 			action, reason = Keep, "left the release, but is not deleted: "+outside
 		}

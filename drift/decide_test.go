@@ -128,6 +128,29 @@ func TestDecideOnAnObjectThatLeftTheRelease(t *testing.T) {
 	}
 }
 
+// catalogue 61
+func TestNothingIsDeletedWhereWhatRunsIsOnlyKept(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]Entry{
+		"left the release":           entry,
+		"its deletion was confirmed": with(entry, func(e *Entry) { e.Leaving = LeavingConfirmed }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			plan, err := Decide(Situation{Target: production, Mark: ours, MaxPercent: 100, Keeps: true, Wanted: wantedOf("wanted", web), Inventory: inventoryOf(e, conf), Live: map[ObjectID]Live{web: asLeft, conf: asLeft}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]Step{{Object: conf, Action: Keep, Reason: "left the release; nothing is deleted until a commit is accepted"}}, plan.Steps[1:]); diff != "" {
+				t.Error(diff)
+			}
+			if plan.Held != nil {
+				t.Errorf("held: %v", plan.Held)
+			}
+		})
+	}
+}
+
 func TestWhatARollbackDoesNotRestoreIsNamed(t *testing.T) {
 	t.Parallel()
 	adopted := with(entry, func(e *Entry) { e.Adopted = true })

@@ -109,11 +109,11 @@ func (inv Inventory) Recognise(live map[ObjectID]Live, mark Mark) Inventory {
 	return next
 }
 
-// Regroup returns the inventory in which objects stand under the names by which
+// Rename returns the inventory in which objects stand under the names by which
 // they are wanted. One object may be served by two API groups, as an Event is by
 // v1 and events.k8s.io: under the name that left the release it would be
 // deleted, though the release has it.
-func (inv Inventory) Regroup(wanted []Wanted, live map[ObjectID]Live, mark Mark) Inventory {
+func (inv Inventory) Rename(wanted []Wanted, live map[ObjectID]Live, mark Mark) Inventory {
 	byUID, names := map[string]Wanted{}, map[ObjectID]bool{}
 	for _, w := range wanted {
 		names[w.ID] = true

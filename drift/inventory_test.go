@@ -170,7 +170,7 @@ func TestAnObjectThatIsServedByTwoGroupsIsNotPrunedUnderTheOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inv := Inventory{Entries: c.entries}
-			got := inv.Regroup(wantedOf("wanted", after), map[ObjectID]Live{before: c.left, after: c.found}, ours)
+			got := inv.Rename(wantedOf("wanted", after), map[ObjectID]Live{before: c.left, after: c.found}, ours)
 			if diff := cmp.Diff(c.want, got.Entries); diff != "" {
 				t.Error(diff)
 			}

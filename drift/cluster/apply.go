@@ -135,6 +135,11 @@ func (c *Cluster) start(w *work, intended drift.Inventory) {
 	t.mode, t.healthTimeout = w.terms.Environment.Drift, time.Duration(cmp.Or(w.terms.Environment.HealthTimeout, environments.Duration(environments.DefaultHealthTimeout)))
 	t.health.stop()
 	t.health.since = time.Time{}
+	for _, id := range w.renamed { // else it would be put back by its old name over the new one
+		if k := c.kept[id]; k != nil && k.target == t {
+			c.unkeep(k)
+		}
+	}
 	for _, s := range w.plan.Steps {
 		if s.Action == drift.Unchanged {
 			entry := intended.Entries[s.Object]
@@ -443,6 +448,7 @@ func (c *Cluster) finish(ctx context.Context, w *work) error {
 	a := drift.Accepted{Commit: w.release.Commit, Release: w.release.Digest, Demands: w.terms.Demands, Held: w.plan.Held != nil}
 	if before := t.inventory.Accepted; w.terms.Returning && before.Commit != "" {
 		a.Commit, a.Demands = before.Commit, before.Demands
+		a.Held = a.Held || w.terms.Keeps && before.Held
 	}
 	if !t.inventory.Accepted.Same(a) {
 		a.At = time.Now().UTC().Truncate(time.Second)

@@ -39,6 +39,8 @@ type work struct {
 	named map[string][]drift.ObjectID
 
 	held []*watcher
+	// renamed are names that objects have no more, see drift.Inventory.Rename.
+	renamed []drift.ObjectID
 	// still are kept objects that left the release and are not repaired until it
 	// is applied, or not.
 	still []*kept
@@ -58,7 +60,7 @@ func (c *Cluster) prepare(ctx context.Context, t *target, release render.Release
 	}
 	plan, err := drift.Decide(drift.Situation{Target: release.Target, Mark: t.mark, Mode: terms.Environment.Drift, Wanted: w.order, Inventory: w.inventory, Live: w.live,
 		MaxPercent: terms.Environment.Prune.Percent(), Word: terms.Word, GoodAt: terms.GoodAt, Reach: c.reach(release.Target.Environment),
-		Others: w.others, ReachOf: c.reach, Given: w.given})
+		Keeps: terms.Keeps, Others: w.others, ReachOf: c.reach, Given: w.given})
 	if err != nil {
 		c.abandon(w)
 		return nil, err
@@ -95,6 +97,9 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 	if w.inventory, err = c.inventories.load(ctx, w.target); err != nil {
 		return err
 	}
+	if w.terms.Keeps {
+		w.keepOnly()
+	}
 	if err := c.claim(w); err != nil {
 		return c.letsGo(ctx, w, err)
 	}
@@ -111,6 +116,19 @@ func (c *Cluster) gather(ctx context.Context, w *work) error {
 		return err
 	}
 	return c.askOthers(ctx, w)
+}
+
+// keepOnly leaves out of the release what the inventory does not have, or has
+// on its way out, see drift.Terms.
+func (w *work) keepOnly() {
+	w.order = slices.DeleteFunc(w.order, func(wanted drift.Wanted) bool {
+		entry, ok := w.inventory.Entries[wanted.ID]
+		if ok && entry.Leaving == "" {
+			return false
+		}
+		delete(w.wanted, wanted.ID)
+		return true
+	})
 }
 
 // rejected names the target in what was found without asking.
@@ -329,7 +347,8 @@ func (c *Cluster) holdStill(ctx context.Context, w *work) error {
 		note(k.id)
 	}
 	c.mu.Unlock()
-	return c.wait(ctx, func() bool { // for all at once: while one is slow no other begins
+	// Each is taken as it comes free: waiting for one must not let another begin.
+	return c.wait(ctx, func() bool {
 		leaving = slices.DeleteFunc(leaving, func(k *kept) bool {
 			switch {
 			case c.kept[k.id] != k:
@@ -386,7 +405,13 @@ func (c *Cluster) readLeft(ctx context.Context, w *work) error {
 	}); err != nil {
 		return err
 	}
-	w.inventory = w.inventory.Recognise(w.live, w.target.mark).Regroup(w.order, w.live, w.target.mark)
+	before := w.inventory.Recognise(w.live, w.target.mark)
+	w.inventory = before.Rename(w.order, w.live, w.target.mark)
+	for id := range before.Entries {
+		if _, ok := w.inventory.Entries[id]; !ok {
+			w.renamed = append(w.renamed, id)
+		}
+	}
 	c.mu.Lock()
 	for _, id := range left {
 		if w.live[id].State == drift.Present {

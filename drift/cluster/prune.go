@@ -80,7 +80,7 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 }
 
 // heldAs finds the name by which the release holds the object that is to be
-// deleted, see drift.Inventory.Regroup: a watch may have been behind when that
+// deleted, see drift.Inventory.Rename: a watch may have been behind when that
 // was decided on.
 func (c *Cluster) heldAs(d *deletion, uid string) (drift.ObjectID, bool) {
 	c.mu.Lock()

@@ -51,6 +51,45 @@ func TestARefusedDeletionStaysInTheInventoryUntilItIsDone(t *testing.T) {
 	})
 }
 
+// catalogue 61
+func TestOnlyWhatTheInventoryHasIsKeptWithoutACommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settings.Prune.MaxPercent = new(100)
+	w.apply(configMap("a", "k", "1"), configMap("b", "k", "1"), configMap("c", "k", "1"), configMap("d", "k", "1"))
+	w.guard("keep-"+w.namespace, "DELETE", `oldObject.metadata.name != 'a'`)
+	w.apply(configMap("c", "k", "1"), configMap("d", "k", "1")) // b is gone, and a pending
+	w.restart()
+	w.unguard("keep-" + w.namespace)
+	start := w.mark()
+	w.edit("ConfigMap/c", `{"data":{"k":"2"}}`)
+	whole := w.verified(configMap("a", "k", "1"), configMap("b", "k", "1"), configMap("c", "k", "1"))
+	if _, err := w.cluster.Apply(t.Context(), whole, drift.Terms{Environment: w.settings, Returning: true, Keeps: true}); err != nil {
+		t.Fatal(err)
+	}
+	if data := w.get("ConfigMap/c").Object["data"].(map[string]any); data["k"] != "1" {
+		t.Errorf("c was not put back: %v", data)
+	}
+	if w.lookup("ConfigMap/b") != nil {
+		t.Error("what was deleted came back")
+	}
+	for _, e := range w.writesSince(start) {
+		if e.Verb == "delete" || e.Name == "a" {
+			t.Errorf("more was done than to keep: %v", e)
+		}
+	}
+	inv, err := w.stored()
+	if err != nil || len(inv.Entries) != 3 {
+		t.Errorf("the inventory is %+v (%v); want a, c and d", inv.Entries, err)
+	}
+
+	// The next commit goes on from there.
+	w.apply(configMap("c", "k", "1"))
+	w.eventually("what left to go", func() (bool, string) {
+		return w.lookup("ConfigMap/a") == nil && w.lookup("ConfigMap/d") == nil, "a or d is there"
+	})
+}
+
 // Events are served by two API groups, and are the same objects in both.
 //
 // catalogue 90

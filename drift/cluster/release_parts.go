@@ -57,7 +57,7 @@ func (r *releases) write(ctx context.Context, name string, g drift.Good) (goodEn
 	if err != nil {
 		return goodEntry{}, err
 	}
-	entry := goodEntry{Digest: g.Release.Digest, Commit: g.Release.Commit, At: g.At, Content: drift.DigestOf(string(content))}
+	entry := goodEntry{Digest: g.Release.Digest, Commit: g.Release.Commit, At: g.At, Environment: environmentOf(g), Content: drift.DigestOf(string(content))}
 	for part := range slices.Chunk(content, goodPartBytes) {
 		partName := fmt.Sprintf("%s-%s-%d", name, releaseID(g.Release.Digest), len(entry.Parts))
 		if err := r.put(ctx, partName, g.Release.Target.String(), part); err != nil {
@@ -194,6 +194,9 @@ func (r *releases) assemble(e goodEntry, parts [][]byte) (drift.Good, error) {
 	}
 	if err != nil {
 		return lost(err)
+	}
+	if e.Environment != nil {
+		g.Terms.Environment = *e.Environment
 	}
 	return g, nil
 }

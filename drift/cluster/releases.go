@@ -114,6 +114,10 @@ type goodEntry struct {
 	Commit gitsync.Commit `json:"commit"`
 	At     time.Time      `json:"at"`
 	Parts  []string       `json:"parts"` // the names of the Secrets
+	// Environment is how pawl.yaml had the environment when the release was
+	// accepted last. That may change while the release stays the same; earlier
+	// versions wrote none, and then it is as in the parts.
+	Environment *environments.Environment `json:"environment,omitempty"`
 	// Content is the digest of what all of them hold together.
 	Content drift.Digest `json:"content,omitempty"`
 }
@@ -130,7 +134,7 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	}
 	at := slices.IndexFunc(index.Releases, func(e goodEntry) bool { return e.Digest == g.Release.Digest })
 	whole := at >= 0 && c.isWhole(ctx, index.Releases[at])
-	if at == 0 && whole {
+	if at == 0 && whole && index.Releases[0].isBy(g.Terms.Environment) {
 		return nil
 	}
 	select {
@@ -142,7 +146,7 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	var entry goodEntry
 	if whole {
 		entry = index.Releases[at]
-		entry.At = g.At
+		entry.At, entry.Environment = g.At, environmentOf(g)
 	} else if entry, err = r.write(ctx, name, g); err != nil {
 		return err
 	}
@@ -158,6 +162,23 @@ func (c *Cluster) Remember(ctx context.Context, g drift.Good) error {
 	}
 	c.removeParts(ctx, surplus)
 	return nil
+}
+
+// environmentOf is a copy, which keeps none of the release's objects in memory.
+func environmentOf(g drift.Good) *environments.Environment {
+	environment := g.Terms.Environment
+	return &environment
+}
+
+// isBy reports whether a release is known to be kept by the settings of an
+// environment.
+func (e goodEntry) isBy(environment environments.Environment) bool {
+	if e.Environment == nil {
+		return false
+	}
+	known, err1 := json.Marshal(e.Environment)
+	asked, err2 := json.Marshal(environment)
+	return err1 == nil && err2 == nil && string(known) == string(asked)
 }
 
 // Discard makes a release none of the good ones any more. One that is none costs

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/drift/cluster"
+	"github.com/pawl-dev/pawl/environments"
 )
 
 // good is a release as it is remembered.
@@ -41,6 +42,30 @@ func (w *world) goods() (values []string) {
 		values = append(values, value)
 	}
 	return values
+}
+
+// catalogue 61
+func TestHowAReleaseIsKeptChangesWithoutTheRelease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.good(configMap("a", "k", "1"))
+	w.remember(g)
+	g.Terms.Environment.Drift = environments.DriftReport
+	before := w.mark()
+	w.remember(g)
+	if writes := w.writesSince(before); len(writes) != 1 {
+		t.Errorf("want the index alone to be written: %v", writes)
+	}
+	w.restart()
+	before = w.mark()
+	all, err := w.cluster.Good(t.Context(), w.target)
+	if err != nil || len(all) != 1 || all[0].Terms.Environment.Drift != environments.DriftReport {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	w.remember(g)
+	if writes := w.writesSince(before); len(writes) > 0 {
+		t.Errorf("written again: %v", writes)
+	}
 }
 
 // catalogue 120

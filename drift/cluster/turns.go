@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// applying bounds the requests of all applies together. More does not make
-	// an API server faster, see DEPENDENCIES in the design.
+	// applying bounds the requests of all applies together, those that are slow
+	// apart. More does not make an API server faster, see DEPENDENCIES in the design.
 	applying = 16
 	// trying is how many of these may be trials: of a thousand targets the first
 	// are to get ready while the last are still tried.
@@ -19,11 +19,11 @@ const (
 	// goes on whatever drifts, and however often.
 	aside     = 2
 	stepAside = time.Second
-	// A request that takes longer than slow is waited for without its turn, so that
-	// what an admission webhook answers late, or never, holds up nobody else.
-	// lendable is how many of them may be waited for so.
+	// What takes longer than slow is waited for without its turn, so that what an
+	// admission webhook answers late, or never, holds up others less. lendable is how
+	// many may be waited for so: each takes room in the API server, too.
 	slow     = 2 * time.Second
-	lendable = 64
+	lendable = 16
 	// stint is how many turns an apply has before those that came later have theirs.
 	stint = 32
 )
@@ -186,7 +186,7 @@ func (t *turn) begin(ctx context.Context) bool {
 	if i := slices.Index(t.of.waiting, t); i >= 0 {
 		t.of.waiting = slices.Delete(t.of.waiting, i, i+1)
 	} else { // it came at the last moment
-		t.give()
+		t.leave()
 	}
 	return false
 }
@@ -213,12 +213,12 @@ func (t *turn) end() {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
 	if t.held {
-		t.give()
+		t.leave()
 	}
 }
 
-// give gives the turn back, unless others have it already. turns.mu is held.
-func (t *turn) give() {
+// leave gives the turn back, unless others have it already. turns.mu is held.
+func (t *turn) leave() {
 	t.held = false
 	t.late.Stop()
 	if t.lent {
