@@ -47,16 +47,17 @@ type slot struct {
 	last, before *outcome // nil before the first build, and before the second
 }
 
-// remembered finds the outcome for a tree, and makes it the last one.
-func (s *slot) remembered(tree gitsync.Tree, declared []KindFields) *outcome {
-	is := func(o *outcome) bool {
-		return o != nil && o.trace.holds(tree) && reflect.DeepEqual(o.declared, declared)
-	}
-	if !is(s.last) && is(s.before) {
-		s.last, s.before = s.before, s.last
-	}
-	if is(s.last) {
-		return s.last
+// recall returns the outcome for a tree, which becomes the last one; nil if there
+// is none.
+func (s *slot) recall(tree gitsync.Tree, declared []KindFields) *outcome {
+	for i, o := range []*outcome{s.last, s.before} {
+		if o == nil || !o.trace.holds(tree) || !reflect.DeepEqual(o.declared, declared) {
+			continue
+		}
+		if i > 0 {
+			s.last, s.before = s.before, s.last
+		}
+		return o
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func (r *Renderer) outcome(ctx context.Context, rev gitsync.Revision, target env
 		return nil, false, fmt.Errorf("%s: waiting for another build of it: %w", target, ctx.Err())
 	}
 	tries := 0
-	known := s.remembered(rev.Tree, declared)
+	known := s.recall(rev.Tree, declared)
 	if known != nil {
 		if known.tries == 0 || r.now().Before(known.again) {
 			return known, false, nil

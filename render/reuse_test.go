@@ -139,8 +139,6 @@ func TestOneOfAHundredOverlaysTouchedIsOneBuild(t *testing.T) {
 	}
 }
 
-// What was not there is part of what a build depended on, and so is what kind
-// of thing it was.
 // Promotions look at the revision before while the next is deployed.
 func TestWhoLooksAtTheRevisionBeforeCostsNoBuild(t *testing.T) {
 	t.Parallel()
@@ -159,6 +157,8 @@ func TestWhoLooksAtTheRevisionBeforeCostsNoBuild(t *testing.T) {
 	}
 }
 
+// What was not there is part of what a build depended on, and so is what kind
+// of thing it was.
 func TestWhatWasAbsentAndIsThereNowIsBuilt(t *testing.T) {
 	t.Parallel()
 	ok := map[string]string{

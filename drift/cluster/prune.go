@@ -29,8 +29,9 @@ const (
 	refused                // tried again later
 )
 
-// prune looks at the live object and deletes it if that still is right.
-func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) {
+// prune looks at the live object and deletes it if that still is right. held are
+// the names of what the release holds, see heldAs.
+func (c *Cluster) prune(ctx context.Context, d *deletion, held map[string]drift.ObjectID) (outcome, drift.Step) {
 	step := drift.Step{Object: d.id, Action: drift.Delete, Reason: "left the release"}
 	c.mu.Lock()
 	entry, kind := d.entry, d.watcher.kind
@@ -49,7 +50,7 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 		if step.Action != drift.Delete {
 			return spared, step
 		}
-		if same, ok := c.heldAs(d, live.UID); ok {
+		if same, ok := held[live.UID]; ok {
 			step.Action, step.Reason = drift.Keep, fmt.Sprintf("left the release, but is the same object as its %s, so it was not deleted", same)
 			return spared, step
 		}
@@ -79,23 +80,24 @@ func (c *Cluster) prune(ctx context.Context, d *deletion) (outcome, drift.Step) 
 	return refused, step
 }
 
-// heldAs finds the name by which the release holds the object that is to be
-// deleted, see drift.Inventory.Rename: a watch may have been behind when that
-// was decided on.
-func (c *Cluster) heldAs(d *deletion, uid string) (drift.ObjectID, bool) {
+// heldAs are the names by which a target's release holds objects, by their uids.
+// What is to be deleted may be one of them, see drift.Inventory.Rename: a watch may
+// have been behind when that was decided on.
+func (c *Cluster) heldAs(t *target) map[string]drift.ObjectID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, e := range d.target.inventory.Entries {
-		if id != d.id && e.UID == uid && c.kept[id] != nil && c.kept[id].target == d.target && c.deleting[id] == nil {
-			return id, true
+	names := make(map[string]drift.ObjectID, len(t.inventory.Entries))
+	for id, e := range t.inventory.Entries {
+		if k := c.kept[id]; e.UID != "" && k != nil && k.target == t && c.deleting[id] == nil {
+			names[e.UID] = id
 		}
 	}
-	return drift.ObjectID{}, false
+	return names
 }
 
 // pursue goes on with a deletion that did not end at once.
 func (c *Cluster) pursue(d *deletion) {
-	result, step := c.prune(c.ctx, d)
+	result, step := c.prune(c.ctx, d, c.heldAs(d.target))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.deleting[d.id] != d {
@@ -185,8 +187,9 @@ func (c *Cluster) pruneAll(ctx context.Context, t *target, steps []drift.Step, w
 		for _, i := range byStage[stage] {
 			indexes[steps[i].Object] = i
 		}
+		held := c.heldAs(t)
 		err := each(ctx, c.turns, deletions, func(ctx context.Context, d *deletion) {
-			result, step := c.prune(context.WithoutCancel(ctx), d)
+			result, step := c.prune(context.WithoutCancel(ctx), d, held)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			results[indexes[d.id]], outcomes[d.id] = step, result
