@@ -448,12 +448,12 @@ func TestSlowRepairsHoldUpNoOthers(t *testing.T) {
 		})
 	})
 	release := []string{configMap("quick", "k", "1")}
-	for i := range 30 {
+	for i := range 20 {
 		release = append(release, configMap(fmt.Sprintf("slow-%d", i), "k", "1"))
 	}
 	w.apply(release...)
 	stuck.Store(true)
-	for i := range 30 {
+	for i := range 20 {
 		w.edit(fmt.Sprintf("ConfigMap/slow-%d", i), `{"data":{"k":"2"}}`)
 	}
 	<-slow.held
@@ -463,7 +463,7 @@ func TestSlowRepairsHoldUpNoOthers(t *testing.T) {
 		return data["k"] == "1", fmt.Sprint(data)
 	})
 	open()
-	for i := range 30 {
+	for i := range 20 {
 		w.eventually("the slow ones to be put back", func() (bool, string) {
 			data := w.get(fmt.Sprintf("ConfigMap/slow-%d", i)).Object["data"].(map[string]any)
 			return data["k"] == "1", fmt.Sprint(data)

@@ -86,10 +86,10 @@ func TestALargeInventoryIsSplitAndPrunes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, cluster.SplitInventories(1<<10))
 	w.settings.Prune = pruneAll
-	documents := numbered(60, "1")
+	documents := numbered(48, "1") // with room in the parts, as uids compress by chance
 	w.apply(documents...)
 	before := w.parts()
-	if inv, err := w.stored(); err != nil || len(inv.Entries) != 60 || len(before) < 4 {
+	if inv, err := w.stored(); err != nil || len(inv.Entries) != 48 || len(before) < 4 {
 		t.Fatalf("%d objects in %d parts, %v", len(inv.Entries), len(before), err)
 	}
 

@@ -126,6 +126,9 @@ func (p *Policy) Evaluate(ctx context.Context, input Input, limits Limits) polic
 	if input.text == nil {
 		return p.problem("there is no input to judge")
 	}
+	if ctx.Err() != nil {
+		return p.problem(context.Cause(ctx).Error())
+	}
 	limits = limits.withDefaults()
 	compiled := false
 	var result policies.PolicyResult
