@@ -92,6 +92,9 @@ func decideLeft(s Situation, plan *Plan, wanted map[ObjectID]bool) {
 		if s.Keeps && action == Delete {
 			action, reason = Keep, "left the release; nothing is deleted until a commit is accepted"
 		}
+		if action == Delete && !entry.going() && s.precedes(s.Live[id]) {
+			action, reason = Keep, "is not in the release that returns, and was there before that was good; it stays until a commit is accepted"
+		}
 		if outside := s.Reach.Refuses(id); outside != "" && action == Delete {
 			action, reason = Keep, "left the release, but is not deleted: "+outside
 		}
@@ -105,6 +108,14 @@ func decideLeft(s Situation, plan *Plan, wanted map[ObjectID]bool) {
 		plan.Steps = append(plan.Steps, step)
 	}
 	plan.Held = guard(s, plan.Steps[len(wanted):]).and(waiting)
+}
+
+// precedes reports whether an object is surely older than the release that
+// returns, if one does. The failed one did not make it, but took it over, from
+// another target say, which does not have it any more either. The times at which
+// objects were made are whole seconds.
+func (s Situation) precedes(live Live) bool {
+	return !s.GoodAt.IsZero() && !live.Created.IsZero() && !live.Created.Add(time.Second).After(s.GoodAt)
 }
 
 // decideWanted decides on an object of the release that is ours or nobody's.
