@@ -87,6 +87,8 @@ type Agent struct {
 	hasInherited bool
 	// keepAgain says that keepAccepted did not come to its end.
 	keepAgain bool
+	// keeping has one element for each target that keepRunning is about.
+	keeping chan struct{}
 	// left are the names of targets whose overlay is gone and that others have
 	// all objects of.
 	left     sync.Map
@@ -133,6 +135,7 @@ func New(edges Edges, options Options) *Agent {
 		metrics:      newMetrics(options.Leadership),
 		board:        newBoard(options.Now),
 		workers:      map[string]*worker{},
+		keeping:      make(chan struct{}, keptAtOnce),
 		fetch:        make(chan struct{}, 1),
 		promotions:   make(chan struct{}, 1),
 		pullRequests: make(chan struct{}, 1),
@@ -204,6 +207,7 @@ func (a *Agent) watchBranch(ctx context.Context) {
 	defer tick.Stop()
 	failing := false
 	for {
+		again := a.keepAgain
 		rev, err := a.edges.Source.Fetch(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -232,7 +236,7 @@ func (a *Agent) watchBranch(ctx context.Context) {
 			a.synced.Store(true)
 			a.handRollbacks()
 		}
-		if a.keepAgain {
+		if again && a.keepAgain {
 			a.keepAccepted(ctx)
 		}
 		select {

@@ -15,6 +15,7 @@ import (
 type candidate struct {
 	drift.Good
 	objects render.Packed
+	by      acceptance
 }
 
 // whole is the release with its objects.
@@ -40,7 +41,7 @@ func (b *board) expect(t environments.Target, s settings, c candidate, turned ch
 			next.good = &c // its terms may be others
 		}
 	}
-	next.environment = c.Terms.Environment
+	next.by = c.by
 	next.settings, next.turned, next.returned, next.stuck, next.delayed = s, turned, back, "", ""
 	b.applying[t] = next
 }

@@ -128,6 +128,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 		stays = hold.Gate
 	}
 	if a.board.resume(j.target, j.revision.Commit, settings, outline.Release) {
+		a.board.accept(j.target, j.acceptance())
 		return true, nil
 	}
 
@@ -160,7 +161,7 @@ func (a *Agent) stages(ctx context.Context, j job) (unchanged bool, err error) {
 
 	at(promote.StageApplying)
 	terms := drift.Terms{Environment: j.environment, Demands: settings.demands, Health: j.repository.Health}
-	good := candidate{drift.Good{Release: built.Release, Terms: terms}, built.Packed}
+	good := candidate{drift.Good{Release: built.Release, Terms: terms}, built.Packed, j.acceptance()}
 	good.Release.Objects = nil
 	a.board.expect(j.target, settings, good, j.turned, nil)
 	if stays {

@@ -22,7 +22,7 @@ func (g *guard) look(ctx context.Context, j job) {
 	if a.edges.Gates == nil {
 		return
 	}
-	now, ok := a.board.toWatch(j.target, j.environment)
+	now, ok := a.board.toWatch(j.target)
 	if g.stop != nil {
 		same := now
 		same.Since = g.watched.Since // healthy again is no other release
@@ -48,14 +48,14 @@ func (g *guard) look(ctx context.Context, j job) {
 
 // toWatch is the release of a target if gates are to look at it: it is healthy,
 // it is what a commit asked for, and no gate has turned yet.
-func (b *board) toWatch(t environments.Target, e environments.Environment) (Watched, bool) {
+func (b *board) toWatch(t environments.Target) (Watched, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kept[t]
 	if k == nil || k.since.IsZero() || k.returned != nil || k.gate != "" {
 		return Watched{}, false
 	}
-	return Watched{Environment: e, Target: t, Release: k.release, Commit: k.commit, Since: k.since.UTC()}, true
+	return Watched{Environment: k.by.environment, Target: t, Release: k.release, Commit: k.commit, Since: k.since.UTC()}, true
 }
 
 // gateTurned notes that a release that was healthy is good no more, and lets the

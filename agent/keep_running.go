@@ -34,6 +34,10 @@ func (a *Agent) keepAccepted(ctx context.Context) {
 	}
 }
 
+// keptAtOnce is how many targets are looked up at the same time: their good
+// releases are whole in memory.
+const keptAtOnce = 8
+
 // onlyKeep ends what a worker does: the commit cannot be used for its target.
 // What runs goes on being kept, and is from now on if it is not yet.
 func (a *Agent) onlyKeep(w *worker, commit gitsync.Commit) {
@@ -70,6 +74,12 @@ func (a *Agent) keepRunning(ctx context.Context, j job) error {
 	if !ok || a.board.keeps(j.target) {
 		return nil
 	}
+	select {
+	case a.keeping <- struct{}{}:
+		defer func() { <-a.keeping }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	err := a.keepAsAccepted(ctx, cluster, j)
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn().Err(err).Str("target", j.target.String()).Msg("what runs is not kept against drift until a commit is accepted; it is tried again")
@@ -86,22 +96,32 @@ func (a *Agent) keepAsAccepted(ctx context.Context, cluster Cluster, j job) erro
 	if !ok {
 		return nil
 	}
+	hold, err := cluster.Held(ctx, j.target)
+	if err != nil {
+		return err
+	}
+	var why *returned // if it is not what was asked for
+	if hold != nil && hold.To != "" && hold.Release != runs.Release {
+		why = &returned{hold: *hold}
+	}
 	goods, lost := cluster.Good(ctx, j.target)
 	for _, g := range goods {
 		if g.Release.Digest != runs.Release {
 			continue
 		}
+		j.keep, j.repository, j.declared = true, demands.Nothing(j.revision.Commit), nil
+		j = a.asAccepted(j, g, hold)
 		verified, err := a.mayReturn(ctx, j, g)
 		if err != nil {
 			return err
 		}
-		_, err = a.putBack(ctx, cluster, j, g, verified, nil, time.Time{})
+		_, err = a.putBack(ctx, cluster, j, g, verified, why, time.Time{})
 		if errors.Is(err, drift.ErrEmpty) {
 			return nil // all of it is on its way out
 		}
 		return err
 	}
-	if lost != nil {
+	if lost != nil && !drift.AllLost(lost) {
 		return fmt.Errorf("%s: look for the release that runs: %w", j.target, lost)
 	}
 	return nil // it never was healthy

@@ -233,3 +233,64 @@ func TestWhatCannotBeKeptAtOnceIsTriedAgain(t *testing.T) {
 		w.expect("what a person hears", last(w.answers), "refused: dev/web is not held: there is no hold to lift")
 	})
 }
+
+// A person went back from the release that the branch asks for. What is kept
+// after a restart is theirs, and does not go forward again by itself.
+//
+// catalogue 61
+func TestWhatAPersonWentBackToIsKeptAfterARestart(t *testing.T) {
+	files := shop()
+	files["pawl.yaml"] = "kind: Pipeline\n\tno: yaml"
+	later := shop()
+	later["base/web.yaml"] = labelled("later")
+	inWorldWith(t, files, func(w *world) {
+		w.silent = true
+		runs := w.remembers("0", shop())
+		held := w.remembers("0a", later) // the newest good one
+		report := environments.Environment{Name: "dev", Drift: environments.DriftReport, Rollback: environments.Rollback{OnFailure: environments.RollbackAuto}}
+		w.held["dev/web"] = &drift.Hold{Release: held.Digest, Commit: "0a", To: "0", Why: "rolled back by hand", Environment: &report}
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0a", Release: runs.Digest}}, "0"
+	}, func(w *world) {
+		w.expect("applies of what runs", w.count("dev/web 0"), 1)
+		w.mu.Lock()
+		w.expect("how drift is treated", w.terms.Environment.Drift, environments.DriftReport)
+		w.mu.Unlock()
+		w.turns(environmentsTarget("dev", "web"), drift.Failed)
+		w.expect("applies of what is held", w.count("dev/web 0a"), 0)
+		if hold := w.held["dev/web"]; hold == nil || hold.Why != "rolled back by hand" {
+			t.Errorf("the hold is %+v", hold)
+		}
+	})
+}
+
+// catalogue 61
+func TestWhatARefusedHeadDemandsIsNotAskedOfWhatRuns(t *testing.T) {
+	files := shop()
+	files["pawl.yaml"] = pipeline(", level: unheard-of", "")
+	inWorldWith(t, files, func(w *world) {
+		runs := w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "0", Release: runs.Digest}}, "0"
+	}, func(w *world) {
+		w.expect("applies of what runs", w.count("dev/web 0"), 1)
+		w.expect("applies of the head", w.count("dev/web 1"), 0)
+	})
+}
+
+// Where what runs cannot be kept, a person can still go back from it.
+func TestAPersonGoesBackFromWhatIsNotKept(t *testing.T) {
+	files := shop()
+	files["pawl.yaml"] = "kind: Pipeline\n\tno: yaml"
+	inWorldWith(t, files, func(w *world) {
+		w.remembers("0", shop())
+		w.accepted, w.root = []drift.Accepted{{Target: environmentsTarget("dev", "web"), Commit: "1", Release: "sha256:never-good"}}, "0"
+	}, func(w *world) {
+		w.agent.Notice(drift.Notice{Target: environmentsTarget("dev", "web"), Rollback: &drift.RollbackRequest{By: "ada", Reason: "latency"}})
+		synctest.Wait()
+		if answer := last(w.answers); !strings.HasPrefix(answer, "returned to the good release of 0") {
+			t.Errorf("they hear %q", answer)
+		}
+		if hold := w.held["dev/web"]; hold == nil || hold.Release != "sha256:never-good" {
+			t.Errorf("the hold is %+v", hold)
+		}
+	})
+}

@@ -20,9 +20,8 @@ import (
 type kept struct {
 	release  string // its digest
 	settings settings
-	// environment is as pawl.yaml had it when the release was accepted.
-	environment environments.Environment
-	commit      gitsync.Commit // at which it was applied
+	by       acceptance
+	commit   gitsync.Commit // at which it was applied
 	// health is the last that was seen, nil before.
 	health *drift.Health
 	// healthy is the last good health, nil before it and after a failure; it
@@ -101,18 +100,6 @@ func (b *board) unkeep(t environments.Target) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.kept, t)
-}
-
-// environmentOf is a target's environment as pawl.yaml had it when what the
-// target has was accepted; false where nothing is kept.
-func (b *board) environmentOf(t environments.Target) (environments.Environment, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	k := b.kept[t]
-	if k == nil {
-		return environments.Environment{}, false
-	}
-	return k.environment, true
 }
 
 // keeps reports whether a release of a target is kept.

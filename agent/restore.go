@@ -69,32 +69,24 @@ func (r recorded) Collect(ctx context.Context, images []render.Image, trust poli
 	return found, nil
 }
 
-// asAccepted is a job with its environment as pawl.yaml had it when what runs
-// was accepted, or else when a good release was: how that is kept, and whether it
-// is rolled back, is not up to a commit that is refused.
-func (a *Agent) asAccepted(j job, g drift.Good) job {
-	if accepted, ok := a.board.environmentOf(j.target); ok {
-		j.environment = accepted
-	} else {
-		j.environment = g.Terms.Environment
-	}
-	return j
-}
-
 // putBack applies a release that is kept, and keeps the target at it. Without
 // a reason the commit's own state stays as it is.
 func (a *Agent) putBack(ctx context.Context, cluster Cluster, j job, g drift.Good, verified policies.Verified, why *returned, failedAt time.Time) (drift.Applied, error) {
-	j = a.asAccepted(j, g)
+	var hold *drift.Hold
+	if why != nil {
+		hold = &why.hold
+	}
+	j = a.asAccepted(j, g, hold)
 	settings := settings{drift: j.environment.Drift, healthTimeout: j.environment.HealthTimeout}
 	objects, err := render.Pack(g.Release.Objects)
 	if err != nil {
 		return drift.Applied{}, err
 	}
-	good := candidate{g, objects}
+	good := candidate{g, objects, j.acceptance()}
 	good.Release.Objects, good.Terms.Environment = nil, j.environment
 	a.board.expect(j.target, settings, good, j.turned, why)
-	terms := drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Keeps: why == nil, Health: g.Terms.Health}
-	if why != nil {
+	terms := drift.Terms{Environment: j.environment, Demands: g.Terms.Demands, Returning: true, Keeps: j.keep, Health: g.Terms.Health}
+	if why != nil && !j.keep {
 		terms.GoodAt = g.At
 	}
 	applied, err := cluster.Apply(ctx, verified, terms)

@@ -22,8 +22,9 @@ func (a *Agent) turned(ctx context.Context, j job) error {
 		return nil
 	}
 	a.answerRollback(ctx, cluster, j)
-	if accepted, ok := a.board.environmentOf(j.target); ok { // whatever a commit says that was refused since
-		j.environment = accepted
+	j.keep = false
+	if accepted, ok := a.board.acceptanceOf(j.target); ok {
+		j = j.by(accepted)
 	}
 	good, failed := a.board.turn(j.target)
 	var unstored error
@@ -123,14 +124,14 @@ func (a *Agent) tryRollBack(ctx context.Context, cluster Cluster, j job, f failu
 		return cmp.Compare(slices.Index(f.ailing, x.Release.Digest), slices.Index(f.ailing, y.Release.Digest))
 	})
 	for _, g := range goods {
-		if g.Release.Digest == f.release || slices.Contains(f.tried, g.Release.Digest) {
+		if g.Release.Digest == f.release || slices.Contains(f.tried, g.Release.Digest) || before.Held(g.Release.Digest) {
 			continue
 		}
 		var applied drift.Applied
 		verified, err := a.mayReturn(ctx, j, g)
 		if err == nil {
 			back := &returned{
-				hold:  drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC(), Gate: f.gate, Judged: j.judgedBy()},
+				hold:  drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC(), Gate: f.gate, Judged: j.judgedBy(), Environment: &j.environment},
 				tried: append(slices.Clone(f.tried), g.Release.Digest), passed: refused,
 			}
 			if err := cluster.Hold(ctx, j.target, &back.hold); err != nil {

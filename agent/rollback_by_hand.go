@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawl-dev/pawl/agent/demands"
 	"github.com/pawl-dev/pawl/drift"
 	"github.com/pawl-dev/pawl/environments"
 )
@@ -115,11 +116,18 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 		}
 		return fmt.Sprintf("the hold is lifted; %s is applied again", j.revision.Commit.Short()), nil
 	}
+	j.keep = false
+	if accepted, ok := a.board.acceptanceOf(j.target); ok {
+		j = j.by(accepted)
+	}
 	why := fmt.Sprintf("rolled back by hand by %s: %s", r.By, r.Reason)
 	if hold != nil && !r.At.IsZero() && hold.At.After(r.At) && hold.Why == why {
 		return fmt.Sprintf("returned to the good release of %s; it was done before the agent was started anew", hold.To.Short()), nil
 	}
-	present := a.board.release(j.target)
+	present, err := a.runsNow(ctx, cluster, j)
+	if err != nil {
+		return "", err
+	}
 	goods, lost, err := a.goods(ctx, cluster, j.target)
 	if err != nil {
 		return "", err
@@ -132,9 +140,9 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 	if err != nil {
 		return "", fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err)
 	}
-	next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why}
+	next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why, Environment: &j.environment}
 	if hold != nil { // what the commit asks for is the one that is held already
-		next.Release, next.Commit = hold.Release, hold.Commit
+		next.Release, next.Commit, next.Environment = hold.Release, hold.Commit, hold.Environment
 	}
 	if err := cluster.Hold(ctx, j.target, &next); err != nil {
 		return "", err
@@ -149,6 +157,19 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 	}
 	a.metrics.rollbacks.WithLabelValues(j.target.Environment, "by hand").Inc()
 	return fmt.Sprintf("returned to the good release of %s; %s is held until the branch asks for another release, or `pawl rollback %s --lift`.%s", g.Release.Commit.Short(), j.revision.Commit.Short(), j.target, besides(applied)), nil
+}
+
+// runsNow is the release that a target has, also where it is not kept.
+func (a *Agent) runsNow(ctx context.Context, cluster Cluster, j job) (string, error) {
+	if release := a.board.release(j.target); release != "" {
+		return release, nil
+	}
+	accepted, err := cluster.Accepted(ctx, j.target)
+	if err != nil {
+		return "", err
+	}
+	runs, _ := demands.AcceptedFor(accepted, j.target)
+	return runs.Release, nil
 }
 
 // pick is the good release that a person means by to, or the newest that may take

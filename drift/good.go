@@ -66,6 +66,9 @@ type Hold struct {
 	// Judged is by what its health was judged, empty where that was not the cause,
 	// or is not known. Judged otherwise the release is tried once more.
 	Judged string `json:",omitempty"`
+	// Environment is as pawl.yaml had it when what is held was accepted, by which
+	// the target is kept meanwhile; nil in a hold of an earlier version.
+	Environment *environments.Environment `json:",omitempty"`
 }
 
 // maxHoldWhy bounds what is stored of why: a Secret that is too large would be
