@@ -38,7 +38,7 @@ func (b *board) expect(t environments.Target, s settings, c candidate, turned ch
 		if k.settings != s {
 			// Its health was judged by another patience; the next notice tells anew.
 			next.health = nil
-			next.good = &c // its terms may be others
+			next.good = &c // its environment may be another
 		}
 	}
 	next.by = c.by

@@ -103,6 +103,15 @@ func (o *Others) LetsGo(mark Mark, id ObjectID) bool {
 	return rendered && !slices.Contains(o.declaring(id), holder)
 }
 
+// Declares reports whether the target of a mark is known to declare an object.
+func (o *Others) Declares(mark Mark, id ObjectID) bool {
+	if o == nil || o.declarations == nil || mark.Target == o.asks {
+		return false
+	}
+	holder, rendered := o.targets[mark.Target]
+	return rendered && slices.Contains(o.declaring(id), holder)
+}
+
 // decideHandover decides on an object of ours that left the release: whether
 // another target takes it over, or may, instead of what would happen to it.
 func decideHandover(s Situation, step Step, held *PruneHeld) Step {

@@ -14,7 +14,13 @@ import (
 // may depend on it: something left, or belongs to one of them.
 func (c *Cluster) askOthers(ctx context.Context, w *work) error {
 	asks := false
+	var had []drift.Held // by other targets, and not there
 	for id, live := range w.live {
+		if _, wanted := w.wanted[id]; wanted && live.State == drift.Absent {
+			if by, ok := c.hadBy(id, w.target); ok {
+				asks, had = true, append(had, drift.Held{Object: id, By: by})
+			}
+		}
 		if live.State != drift.Present || live.Mark.IsZero() {
 			continue
 		}
@@ -31,8 +37,37 @@ func (c *Cluster) askOthers(ctx context.Context, w *work) error {
 		return nil
 	}
 	others, err := w.terms.Others(ctx)
+	if err != nil {
+		return err
+	}
 	w.others = others
-	return err
+	// Somebody deleted it while no agent ran, say: it is still whose it was, and
+	// not that of whoever comes first.
+	had = slices.DeleteFunc(had, func(h drift.Held) bool { return !others.Declares(h.By, h.Object) })
+	if len(had) > 0 {
+		return &drift.Conflict{Target: w.release.Target, Objects: had}
+	}
+	return nil
+}
+
+// hadBy finds another target of the agent that made an object and did not let go
+// of it.
+func (c *Cluster) hadBy(id drift.ObjectID, t *target) (drift.Mark, bool) {
+	s, own := &c.inventories, inventoryName(t.mark)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, known := range s.known {
+		if known == nil || known.err != nil || known.stale || name == own {
+			continue
+		}
+		if e, ok := known.inventory.Entries[id]; !ok || e.UID == "" || e.Leaving != "" {
+			continue
+		}
+		if of, ok := c.targetOf(name, known); ok {
+			return drift.MarkFor(c.options.Owner, of), true
+		}
+	}
+	return drift.Mark{}, false
 }
 
 // letsGo notes in a conflict about claims what their holders will give up.

@@ -73,6 +73,43 @@ func (w *world) deletions() func() []string {
 	}
 }
 
+// Two targets claim one object. It stays that of the one that has it, also if it is
+// deleted while no agent runs and the other one comes first.
+//
+// catalogue 15
+func TestAnObjectThatIsGoneIsStillWhoseItWas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := newCommit(w, []string{configMap("a"), configMap("both")}, []string{configMap("b")})
+	first.applied(first.from)
+	first.applied(first.to)
+	w.cluster.Close()
+	w.delete("ConfigMap/both")
+	w.start()
+	if _, err := w.cluster.Accepted(t.Context()); err != nil { // as the agent begins
+		t.Fatal(err)
+	}
+	claimed := newCommit(w, []string{configMap("a"), configMap("both")}, []string{configMap("b"), configMap("both")})
+	var conflict *drift.Conflict
+	if _, err := claimed.apply(claimed.to); !errors.As(err, &conflict) || conflict.Objects[0].By.Target != "staging_a" {
+		t.Errorf("got %v", err)
+	}
+	claimed.applied(claimed.from)
+	if got := w.get("ConfigMap/both").GetLabels()[drift.LabelTarget]; got != "staging_a" {
+		t.Errorf("it is %s's", got)
+	}
+
+	// Once it is let go of it may be made by the other one, there or not.
+	w.cluster.Close()
+	w.delete("ConfigMap/both")
+	w.start()
+	moved := newCommit(w, []string{configMap("a")}, []string{configMap("b"), configMap("both")})
+	moved.applied(moved.to)
+	if got := w.get("ConfigMap/both").GetLabels()[drift.LabelTarget]; got != "production_b" {
+		t.Errorf("it is %s's", got)
+	}
+}
+
 // catalogue 96
 func TestAnObjectMovesFromOneTargetToAnother(t *testing.T) {
 	t.Parallel()
