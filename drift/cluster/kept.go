@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pawl-dev/pawl/drift"
@@ -42,6 +43,9 @@ type kept struct {
 	unmarked bool
 	// lacks is what the object waits for, and told the one that was told.
 	lacks, told lack
+	// reasons are those for which the API server refused to have it put back, and
+	// that were told.
+	reasons []metav1.StatusReason
 	// repairs since window, so that one object cannot keep the agent busy.
 	repairs int
 	window  time.Time
@@ -125,7 +129,7 @@ func (c *Cluster) unkeep(k *kept) {
 // settled ends an episode of drift. c.mu is held.
 func (k *kept) settled() {
 	k.since, k.drifted, k.failing, k.reported = time.Time{}, nil, false, likeness{}
-	k.lacks, k.told = lack{}, lack{}
+	k.lacks, k.told, k.reasons = lack{}, lack{}, nil
 }
 
 // judge decides whether what was seen of a kept object is drift. object may be
@@ -229,6 +233,8 @@ func (c *Cluster) assess(k *kept, live drift.Live) {
 		switch {
 		case k.lacks != (lack{}):
 			health.Message += ", as " + k.lacks.String()
+		case k.failing: // somebody else's may be there
+			health.Message = "is not there as this target's, and cannot be put back"
 		case k.unmarked: // which cannot be told apart without asking
 			health.Message = "has lost its label " + drift.LabelTarget + " to somebody again, or is not there"
 		}

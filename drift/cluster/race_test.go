@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -234,4 +235,41 @@ func TestWhatWasMadeByARequestWithoutAnAnswerIsOurs(t *testing.T) {
 	if w.lookup("ConfigMap/a") != nil {
 		t.Error("it was taken for somebody else's")
 	}
+}
+
+// What is refused at first is not what is refused in the end, and it is not
+// called missing.
+//
+// catalogue 104
+func TestWhyWhatSomebodyReplacedIsNotPutBackIsTold(t *testing.T) {
+	t.Parallel()
+	way, through := unreliably(t, controlplane.Shared(t), 1)
+	var armed atomic.Bool
+	var w *world
+	fixed := func(value string) string { return configMap("a", "k", value) + "immutable: true\n" }
+	way.Before = func(r *http.Request) {
+		if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/configmaps/a") && !r.URL.Query().Has("dryRun") && armed.CompareAndSwap(true, false) {
+			w.create(fixed("theirs"))
+		}
+	}
+	w = newWorld(t, through)
+	w.apply(fixed("ours"), configMap("b", "k", "1"))
+	armed.Store(true)
+	w.delete("ConfigMap/a")
+	w.eventually("the lasting reason to be told", func() (bool, string) {
+		return slices.ContainsFunc(w.drifts(), func(d drift.Drift) bool {
+			return d.Err != nil && strings.Contains(d.Err.Error(), "immutable")
+		}), fmt.Sprintf("%+v", w.drifts())
+	})
+	if n := len(w.drifts()); n > 3 {
+		t.Errorf("told %d times: %+v", n, w.drifts())
+	}
+	w.eventually("health to say so", func() (bool, string) {
+		for _, o := range w.health().Objects {
+			if o.Object.Name == "a" && strings.Contains(o.Message, "cannot be put back") {
+				return true, ""
+			}
+		}
+		return false, fmt.Sprintf("%+v", w.health())
+	})
 }

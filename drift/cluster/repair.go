@@ -3,9 +3,12 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/workqueue"
 
@@ -77,12 +80,12 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		k.since = time.Now()
 	}
 	if held := live.State == drift.Present && !live.Mark.IsZero() && live.Mark != k.target.mark; held {
-		c.failed(k, &drift.Conflict{Target: k.target.Target, Objects: []drift.Held{{Object: id, By: live.Mark}}})
+		c.failed(k, &drift.Conflict{Target: k.target.Target, Objects: []drift.Held{{Object: id, By: live.Mark}}}, "")
 		c.mu.Unlock()
 		return
 	}
 	if c.namespaceGoing(id) {
-		c.failed(k, fmt.Errorf("putting back %s: its namespace is being deleted; tried again as soon as it is there again", id))
+		c.failed(k, fmt.Errorf("putting back %s: its namespace is being deleted; tried again as soon as it is there again", id), "")
 		c.mu.Unlock()
 		return
 	}
@@ -151,7 +154,10 @@ func (c *Cluster) repair(id drift.ObjectID) {
 		} else {
 			k.lacks = lack
 		}
-		c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, wanted)))
+		c.failed(k, fmt.Errorf("putting back %s: %w", id, plain(err, wanted)), apierrors.ReasonForError(err))
+		if live.State == drift.Absent {
+			c.assess(k, k.watcher.seen[id])
+		}
 		return
 	}
 	c.retry.Forget(id)
@@ -227,14 +233,17 @@ func (c *Cluster) unclaimed(t *target, k kind, wanted drift.Wanted) (*unstructur
 }
 
 // failed notes that an object could not be put back, and tries again later. It is
-// told once an episode, and when what the object lacks is no longer the same.
-// c.mu is held.
-func (c *Cluster) failed(k *kept, err error) {
+// told once an episode, and when what the object lacks, or the API server's
+// reason, is another: what was found first may not be what lasts. c.mu is held.
+func (c *Cluster) failed(k *kept, err error, reason metav1.StatusReason) {
 	c.retry.AddRateLimited(k.id)
-	if k.failing && k.told == k.lacks {
+	if k.failing && k.told == k.lacks && slices.Contains(k.reasons, reason) {
 		return
 	}
 	k.failing, k.told = true, k.lacks
+	if !slices.Contains(k.reasons, reason) {
+		k.reasons = append(k.reasons, reason)
+	}
 	d := drift.Drift{Object: k.id, SeenAt: k.since, Err: err}
 	if live, ok := k.watcher.seen[k.id]; ok {
 		d.Deleted = live.State == drift.Absent
