@@ -24,6 +24,12 @@ func (j job) by(a acceptance) job {
 	return j
 }
 
+// environmentAlone is a copy, which keeps nothing else of the job in memory.
+func (j job) environmentAlone() *environments.Environment {
+	environment := j.environment
+	return &environment
+}
+
 // asAccepted is a job by what was accepted, as far as that is known: since the
 // agent was started anew it is the environment alone, as a hold or the good
 // release has it.

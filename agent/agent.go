@@ -87,7 +87,7 @@ type Agent struct {
 	hasInherited bool
 	// keepAgain says that keepAccepted did not come to its end.
 	keepAgain bool
-	// keeping has one element for each target that keepRunning is about.
+	// keeping has one element for each target that is being put back, see keptAtOnce.
 	keeping chan struct{}
 	// left are the names of targets whose overlay is gone and that others have
 	// all objects of.

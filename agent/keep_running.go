@@ -34,8 +34,8 @@ func (a *Agent) keepAccepted(ctx context.Context) {
 	}
 }
 
-// keptAtOnce is how many targets are looked up at the same time: their good
-// releases are whole in memory.
+// keptAtOnce is how many targets are put back at the same time: their good releases
+// are whole in memory.
 const keptAtOnce = 8
 
 // onlyKeep ends what a worker does: the commit cannot be used for its target.
@@ -74,12 +74,6 @@ func (a *Agent) keepRunning(ctx context.Context, j job) error {
 	if !ok || a.board.keeps(j.target) {
 		return nil
 	}
-	select {
-	case a.keeping <- struct{}{}:
-		defer func() { <-a.keeping }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	err := a.keepAsAccepted(ctx, cluster, j)
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn().Err(err).Str("target", j.target.String()).Msg("what runs is not kept against drift until a commit is accepted; it is tried again")
@@ -100,9 +94,11 @@ func (a *Agent) keepAsAccepted(ctx context.Context, cluster Cluster, j job) erro
 	if err != nil {
 		return err
 	}
-	var why *returned // if it is not what was asked for
-	if hold != nil && hold.To != "" && hold.Release != runs.Release {
-		why = &returned{hold: *hold}
+	select {
+	case a.keeping <- struct{}{}:
+		defer func() { <-a.keeping }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	goods, lost := cluster.Good(ctx, j.target)
 	for _, g := range goods {
@@ -114,6 +110,10 @@ func (a *Agent) keepAsAccepted(ctx context.Context, cluster Cluster, j job) erro
 		verified, err := a.mayReturn(ctx, j, g)
 		if err != nil {
 			return err
+		}
+		var why *returned // if it is not what was asked for
+		if hold != nil && hold.To == g.Release.Commit && hold.Release != runs.Release {
+			why = &returned{hold: *hold}
 		}
 		_, err = a.putBack(ctx, cluster, j, g, verified, why, time.Time{})
 		if errors.Is(err, drift.ErrEmpty) {

@@ -131,7 +131,7 @@ func (a *Agent) tryRollBack(ctx context.Context, cluster Cluster, j job, f failu
 		verified, err := a.mayReturn(ctx, j, g)
 		if err == nil {
 			back := &returned{
-				hold:  drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC(), Gate: f.gate, Judged: j.judgedBy(), Environment: &j.environment},
+				hold:  drift.Hold{Release: f.release, Commit: f.commit, Why: f.why, To: g.Release.Commit, At: a.now().UTC(), Gate: f.gate, Judged: j.judgedBy(), Environment: j.environmentAlone()},
 				tried: append(slices.Clone(f.tried), g.Release.Digest), passed: refused,
 			}
 			if err := cluster.Hold(ctx, j.target, &back.hold); err != nil {

@@ -140,7 +140,7 @@ func (a *Agent) rollBackAsAsked(ctx context.Context, cluster Cluster, j job, r d
 	if err != nil {
 		return "", fmt.Errorf("not to %s: %w", g.Release.Commit.Short(), err)
 	}
-	next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why, Environment: &j.environment}
+	next := drift.Hold{Release: present, Commit: j.revision.Commit, To: g.Release.Commit, At: a.now().UTC(), Why: why, Environment: j.environmentAlone()}
 	if hold != nil { // what the commit asks for is the one that is held already
 		next.Release, next.Commit, next.Environment = hold.Release, hold.Commit, hold.Environment
 	}

@@ -16,7 +16,8 @@ func (c *Cluster) askOthers(ctx context.Context, w *work) error {
 	asks := false
 	var had []drift.Held // by other targets, and not there
 	for id, live := range w.live {
-		if _, wanted := w.wanted[id]; wanted && live.State == drift.Absent {
+		e := w.inventory.Entries[id]
+		if _, wanted := w.wanted[id]; wanted && live.State == drift.Absent && (e.UID == "" || e.Leaving != "") { // else it was ours, too
 			if by, ok := c.hadBy(id, w.target); ok {
 				asks, had = true, append(had, drift.Held{Object: id, By: by})
 			}
