@@ -214,8 +214,15 @@ func TestALookAtWhatWasDeletedJustNowLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := keeping(t, func(o *cluster.Options) { o.Fights = drift.FightTerms{Corrections: 100, Within: time.Minute} })
 	for range 10 {
-		w.eventually("the releases to be seen", func() (bool, string) { return w.cluster.SeesParts(2), "" })
-		w.wipe(w.partSecrets()["1"].GetName())
+		var name string
+		w.eventually("the releases to be there and seen", func() (bool, string) {
+			part, there := w.partSecrets()["1"]
+			if there {
+				name = part.GetName()
+			}
+			return there && w.cluster.SeesParts(2), ""
+		})
+		w.wipe(name)
 		if _, err := w.cluster.Good(t.Context(), w.target); drift.AllLost(err) {
 			t.Fatal(err)
 		}
