@@ -36,10 +36,11 @@ func TestWhatRunsIsKeptThroughARestartWithABrokenHead(t *testing.T) {
 	before, err := maps.Get(t.Context(), "moves", metav1.GetOptions{})
 	s.must(err)
 	refused := m("moves") + "data: {}\n" // twice
-	s.red(s.commit("moves to two", map[string]string{
+	moves := s.commit("moves to two", map[string]string{
 		"apps/one/dev/objects.yaml": namespace + m("map-0") + m("map-1") + m("map-2"),
 		"apps/two/dev/objects.yaml": strings.TrimPrefix(m("other"), "---\n") + refused,
-	}), "dev", "RenderFailed")
+	})
+	s.red(moves, "dev", "RenderFailed")
 	s.until("one to have let go of it", func(ctx context.Context) (bool, string, error) {
 		status, err := s.Status(ctx)
 		if err != nil {
@@ -51,6 +52,21 @@ func TestWhatRunsIsKeptThroughARestartWithABrokenHead(t *testing.T) {
 			}
 		}
 		return false, fmt.Sprintf("%+v", status.Environments), nil
+	})
+
+	s.until("its release to be stored as a good one", func(ctx context.Context) (bool, string, error) {
+		indexes, err := s.cluster.CoreV1().Secrets("").List(ctx, metav1.ListOptions{LabelSelector: "pawl.dev/good-of"})
+		if err != nil {
+			return false, "", err
+		}
+		for _, index := range indexes.Items {
+			for _, content := range index.Data {
+				if strings.Contains(string(content), moves) {
+					return true, "", nil
+				}
+			}
+		}
+		return false, "it is in no index", nil
 	})
 
 	s.must(s.agent.Kill())
